@@ -1,0 +1,124 @@
+"""Storage in memory: for tests and notebooks. Nothing outlives the object, so fsync has nothing to do."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
+
+import trio
+
+from ._storage import Mode
+
+
+class _File:
+    def __init__(self) -> None:
+        self.data = b""
+
+    async def write(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.data += data
+
+    async def fsync(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def close(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+class _Directory:
+    def __init__(self) -> None:
+        self.entries: dict[str, _File | _Directory] = {}
+
+
+class MemoryStorage:
+    """A tree of nodes. Share one object between stores to have several of them on one root."""
+
+    def __init__(self) -> None:
+        self._root = _Directory()
+        self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+
+    def __repr__(self) -> str:
+        return "<MemoryStorage>"
+
+    # Every operation yields first and then acts at once, so that one that is cancelled has done nothing.
+
+    async def read(self, path: str) -> bytes:
+        await trio.lowlevel.checkpoint()
+        node = self._find(path)
+        if isinstance(node, _Directory):
+            raise IsADirectoryError(path)
+        return node.data
+
+    async def list(self, path: str) -> list[str]:
+        await trio.lowlevel.checkpoint()
+        return sorted(self._directory(path).entries)
+
+    async def open(self, path: str, mode: Mode) -> _File:
+        await trio.lowlevel.checkpoint()
+        parent, name = self._place(path)
+        node = parent.entries.get(name)
+        if isinstance(node, _Directory):
+            raise IsADirectoryError(path)
+        if node is None:
+            parent.entries[name] = node = _File()
+        elif mode == "create":
+            raise FileExistsError(path)
+        elif mode == "replace":
+            node.data = b""
+        return node
+
+    async def make_directory(self, path: str) -> None:
+        await trio.lowlevel.checkpoint()
+        parent, name = self._place(path)
+        if name in parent.entries:
+            raise FileExistsError(path)
+        parent.entries[name] = _Directory()
+
+    async def rename(self, source: str, target: str) -> None:
+        await trio.lowlevel.checkpoint()
+        node = self._find(source)
+        old_parent, old_name = self._place(source)
+        parent, name = self._place(target)
+        there = parent.entries.get(name)
+        if isinstance(there, _Directory):
+            raise FileExistsError(target)
+        if there is not None and isinstance(node, _Directory):
+            raise NotADirectoryError(target)
+        del old_parent.entries[old_name]
+        parent.entries[name] = node
+
+    async def remove(self, path: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if isinstance(self._find(path), _Directory):
+            raise IsADirectoryError(path)
+        parent, name = self._place(path)
+        del parent.entries[name]
+
+    async def fsync_directory(self, path: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._directory(path)
+
+    @asynccontextmanager
+    async def lock(self, path: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(path, trio.Lock())
+        async with lock:
+            yield
+
+    def _find(self, path: str) -> _File | _Directory:
+        node: _File | _Directory | None = self._root
+        for name in path.split("/") if path else ():
+            if isinstance(node, _File):
+                raise NotADirectoryError(path)
+            node = node.entries.get(name) if node else None
+        if node is None:
+            raise FileNotFoundError(path)
+        return node
+
+    def _directory(self, path: str) -> _Directory:
+        node = self._find(path)
+        if isinstance(node, _File):
+            raise NotADirectoryError(path)
+        return node
+
+    def _place(self, path: str) -> tuple[_Directory, str]:
+        parent, _, name = path.rpartition("/")
+        return self._directory(parent), name
