@@ -1,0 +1,86 @@
+"""The few private names of trio that stepping its tasks ourselves takes, in one place.
+
+Tried with trio 0.27 to 0.35. Trio promises no order among runnable tasks, so any order the kernel chooses is a legal execution; what
+is private is only how a runnable task is found and resumed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import Abort
+
+from racewindow.errors import Unsupported
+
+try:
+    from trio import _path as trio_path
+    from trio._core._parking_lot import GLOBAL_PARKING_LOT_BREAKER
+    from trio._core._run import GLOBAL_RUN_CONTEXT
+    from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
+except ImportError as error:  # pragma: no cover - needs a trio that does not exist yet
+    raise Unsupported(
+        f"racewindow steps trio's tasks itself and does not know the insides of trio {trio.__version__} ({error}); "
+        "install a version it was tested with: pip install 'trio>=0.27,<0.36'"
+    ) from error
+
+if TYPE_CHECKING:
+    from trio.lowlevel import Task as TrioTask
+
+_RUNNER_NAMES = ("runq", "deadlines", "tasks", "task_exited", "waiting_for_idle", "spawn_impl")
+
+
+def current_runner() -> Any:
+    """The runner of the ``trio.run`` we are in, checked for the names that the kernel relies on."""
+    runner = GLOBAL_RUN_CONTEXT.runner
+    missing = [name for name in _RUNNER_NAMES if not hasattr(runner, name)]
+    if missing:  # pragma: no cover - needs a trio that does not exist yet
+        raise Unsupported(
+            f"trio {trio.__version__} has no runner.{', runner.'.join(missing)}, which racewindow's trio host needs; "
+            "install a version it was tested with: pip install 'trio>=0.27,<0.36'"
+        )
+    return runner
+
+
+def _abort_succeeds(_: Any) -> Abort:
+    return Abort.SUCCEEDED
+
+
+def cancel_at_point(task: TrioTask, runner: Any) -> None:
+    """Schedule a task that stands at one of our points with the ``Cancelled`` that trio would give it at a checkpoint."""
+    task._abort_func = _abort_succeeds
+    task._attempt_delivery_of_any_pending_cancel()
+    scheduled = runner.runq.pop()
+    assert scheduled is task
+
+
+def forget(task: TrioTask, runner: Any) -> None:
+    """Take a task that will never run again out of trio's books, without telling its nursery or anybody else."""
+    runner.tasks.discard(task)
+    if task._parent_nursery is not None:
+        task._parent_nursery._children.discard(task)
+    if task._cancel_status is not None:
+        task._cancel_status._tasks.discard(task)
+    GLOBAL_PARKING_LOT_BREAKER.pop(task, None)
+
+
+def clear_leftovers(runner: Any, nursery: trio.Nursery) -> None:
+    """Drop the wake-ups, deadlines and cancel scopes that abandoned tasks left behind in a long-lived nursery."""
+    runner.runq.clear()
+    runner.deadlines._heap.clear()
+    runner.deadlines._active = 0
+    runner.waiting_for_idle.clear()
+    nursery._cancel_status._children.clear()
+
+
+__all__ = [
+    "GLOBAL_RUN_CONTEXT",
+    "CancelShieldedCheckpoint",
+    "PermanentlyDetachCoroutineObject",
+    "WaitTaskRescheduled",
+    "cancel_at_point",
+    "clear_leftovers",
+    "current_runner",
+    "forget",
+    "trio_path",
+]

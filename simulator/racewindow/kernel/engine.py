@@ -1,0 +1,235 @@
+"""What the hosts share: the books of one schedule, and how its verdict is reached.
+
+A host (one module per concurrency style) subclasses :class:`Engine` and adds the only thing that differs: how a task is
+resumed and how the kernel learns where it stands afterwards.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from racewindow.errors import InvariantViolation, RacewindowError
+from racewindow.kernel.run import Limits, Run
+from racewindow.kernel.task import FORCED, Point, Process, Task
+from racewindow.kernel.violation import Violation
+from racewindow.kernel.world import World
+
+T = TypeVar("T")
+Subject = Callable[[World], Awaitable[Any]]
+
+
+class Chooser(Protocol):
+    """Decides which runnable task steps next.
+
+    Attributes:
+        every_step: ask even when only one task can run (a replay has to follow every step).
+    """
+
+    every_step: bool
+
+    def choose(self, enabled: list[Task], current: int) -> int:
+        """Index into ``enabled`` of the task to step.
+
+        Args:
+            enabled: the tasks that can run, in creation order; never empty.
+            current: index of the task that stepped last, or -1 when it cannot go on.
+        """
+
+
+class Scope(ABC):
+    """A cancellable stretch of a task."""
+
+    @abstractmethod
+    async def run(self, function: Callable[[], Awaitable[None]]) -> bool:
+        """Run ``function``; False when it was cancelled before it ended."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Cancel what runs in the scope; its ``finally`` blocks run."""
+
+
+class Event(Protocol):
+    """The part of ``trio.Event`` that both hosts have."""
+
+    def set(self) -> object: ...
+    async def wait(self) -> object: ...
+    def is_set(self) -> bool: ...
+
+
+class Engine(ABC):
+    """The books of the schedule that is being executed. One engine serves many schedules, one after the other."""
+
+    host: str
+
+    def __init__(self) -> None:
+        self.reset(Limits())
+
+    def reset(self, limits: Limits) -> None:
+        self.limits = limits
+        self.tasks: list[Task] = []
+        self.enabled: list[Task] = []
+        self.points: list[Point] = []
+        self.violations: list[Violation] = []
+        self.current: Task | None = None
+        self.stopping = self.closed = False
+        self.fatal: BaseException | None = None
+        self.ended = False
+        self.result: Any = None
+        self.preemptions = 0
+        self.timers_left = limits.timers_max if limits.time == "adversarial" else 0
+        self.root_process = Process("main")
+        self._names: dict[str, int] = {}
+        self.clock_task = Task("time", -1, parent=None, process=self.root_process)
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def unique_name(self, wanted: str) -> str:
+        """``wanted``, or ``wanted.2`` and so on: roles are unique within a schedule and the same in every replay."""
+        count = self._names.get(wanted, 0) + 1
+        self._names[wanted] = count
+        return wanted if count == 1 else f"{wanted}.{count}"
+
+    def new_task(self, name: str, *, process: Process | None = None, operation: str | None = None) -> Task:
+        """Open the books of a task; process and operation are inherited from the task that is running."""
+        parent = self.current
+        task = Task(
+            self.unique_name(name),
+            len(self.tasks),
+            parent=parent,
+            process=process or (parent.process if parent else self.root_process),
+            operation=operation if operation is not None else (parent.operation if parent else ""),
+        )
+        if task.operation:
+            task.point.label = f"{task.operation}/start"
+        task.point.task = task
+        self.tasks.append(task)
+        return task
+
+    # -- what a subject can say ----------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """Index of the step that is running."""
+        return len(self.points) - 1
+
+    def note(self, text: str) -> None:
+        """Remark on the running step, shown in the timeline."""
+        if self.points:
+            point = self.points[-1]
+            if point.notes is None:
+                point.notes = [text]
+            else:
+                point.notes.append(text)
+
+    def touch(self, resource: str, *, write: bool) -> None:
+        """The running step was seen to use ``resource``."""
+        if self.points:
+            point = self.points[-1]
+            if point.touched is None:
+                point.touched = []
+            if (resource, write) not in point.touched:
+                point.touched.append((resource, write))
+
+    def task_failed(self, error: BaseException) -> None:
+        """A task of the kernel's own ended with an exception that nobody caught: the schedule is over."""
+        if self.closed:
+            return
+        leaves = list(_leaves(error))
+        for leaf in leaves:
+            ours = isinstance(leaf, RacewindowError) and not isinstance(leaf, InvariantViolation)
+            if ours or not isinstance(leaf, Exception):
+                self.fatal = leaf  # our own errors and interrupts are the caller's business, never a verdict
+        if self.fatal is None and not self.violations:
+            leaf = leaves[0]
+            self.violations.append(Violation(kind=type(leaf).__name__, detail=str(leaf) or repr(leaf), step=self.step))
+        self.stopping = True
+
+    def kill(self, process: Process) -> list[Task]:
+        """Abandon every task of ``process`` where it stands, without running its ``finally`` blocks."""
+        process.crashed = True
+        killed = [task for task in self.tasks if task.alive and task.process is process]
+        for task in killed:
+            task.alive = False
+        self.enabled = [task for task in self.enabled if task.alive]
+        for undo in process.on_crash:
+            undo()
+        process.on_crash.clear()
+        return killed
+
+    # -- what hosts provide --------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]: ...
+    @abstractmethod
+    async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None: ...
+    @abstractmethod
+    def start(
+        self, function: Callable[[], Awaitable[Any]], name: str, process: Process | None, operation: str | None
+    ) -> Task: ...
+    @abstractmethod
+    def event(self) -> Event: ...
+    @abstractmethod
+    def scope(self) -> Scope: ...
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None: ...
+    @abstractmethod
+    def now(self) -> float: ...
+    @abstractmethod
+    async def quiet(self, within_s: float) -> None: ...
+    @abstractmethod
+    def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
+        """Run one schedule of ``subject`` to its end and give its record."""
+
+    def close_books(self) -> None:
+        """The verdict stands: what abandoned tasks still do while they are closed counts for nothing."""
+        self.closed = True
+        self.points, self.violations = [], []
+
+    # -- the verdict ---------------------------------------------------------------------------------------------------
+
+    def time_passes(self, seconds: float) -> None:
+        """Record that virtual time moved; it is a step of nobody, and no choice of the strategy's in ``time=idle``."""
+        point = Point("pass", (), ("time",))
+        point.task = self.clock_task
+        point.choice = FORCED
+        point.notes = [f"+{seconds:g} s"]
+        self.points.append(point)
+
+    def finish(self, reason: str) -> Run:
+        if self.fatal is not None:
+            raise self.fatal
+        if reason == "deadlock" and not self.violations:
+            blocked = tuple(task.name for task in self.tasks if task.alive)
+            where = ", ".join(f"{task.name} at {task.point.label}" for task in self.tasks if task.alive)
+            detail = f"nothing can run and no timer is armed; waiting: {where}"
+            self.violations.append(Violation(kind="deadlock", detail=detail, messages=blocked, step=self.step))
+        verdict = "failed" if self.violations else "unknown" if reason == "max_steps" else "passed"
+        if reason == "max_steps":
+            reason = f"max_steps={self.limits.max_steps} was reached"
+        return Run(
+            verdict=verdict,  # type: ignore[arg-type]
+            reason=reason,
+            violations=tuple(self.violations),
+            preemptions=self.preemptions,
+            points=self.points,
+            result=self.result,
+        )
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def function_name(function: Any) -> str:
+    """A short role for a task that runs ``function``: its name without module, class, ``<locals>`` and leading underscores."""
+    while isinstance(function, partial):
+        function = function.func
+    name = function if isinstance(function, str) else getattr(function, "__qualname__", type(function).__name__)
+    return str(name).rpartition(".")[2].strip("_<>") or "task"

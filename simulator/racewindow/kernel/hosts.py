@@ -1,0 +1,56 @@
+"""The hosts by name. One line here and one module beside it make another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sniffio
+
+from racewindow.errors import UsageError
+from racewindow.kernel.engine import Engine
+from racewindow.kernel.trio_host import run_on_trio
+
+T = TypeVar("T")
+
+
+HOSTS: dict[str, Callable[[Callable[[Engine], Any]], Any]] = {
+    "trio": run_on_trio,
+}
+
+
+def run_on(host: str, driver: Callable[[Engine], T]) -> T:
+    """Call ``driver`` with an engine of that host, in a thread of its own when this one already runs an event loop.
+
+    Raises:
+        UsageError: there is no such host.
+    """
+    if host not in HOSTS:
+        raise UsageError(f"unknown host {host!r}; known hosts: {', '.join(HOSTS)}")
+    if not _loop_runs_here():
+        return HOSTS[host](driver)  # type: ignore[no-any-return]
+    box: list[Any] = []
+
+    def work() -> None:
+        try:
+            box.extend([True, HOSTS[host](driver)])
+        except BaseException as error:
+            box.extend([False, error])
+
+    thread = threading.Thread(target=work, name=f"racewindow-{host}")
+    thread.start()
+    thread.join()
+    succeeded, value = box
+    if not succeeded:
+        raise value
+    return value  # type: ignore[no-any-return]
+
+
+def _loop_runs_here() -> bool:
+    try:
+        sniffio.current_async_library()
+    except sniffio.AsyncLibraryNotFoundError:
+        return asyncio._get_running_loop() is not None
+    return True

@@ -1,0 +1,106 @@
+"""The kernel's nouns: a point, a task, a process.
+
+A *point* is where a task gives up control; the step that follows it carries its label. Points, tasks and processes live
+for one schedule and are small on purpose: one point is made per step, and a laptop makes millions of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+Resources = tuple[str, ...]
+
+# How a step came to be chosen. Only the last two are decisions; they are what a token has to remember.
+FORCED, DEFAULT, FREE, PREEMPTION = range(4)
+
+
+class Point:
+    """A labelled place where a task gives up control, and the record of the step that starts there.
+
+    Awaiting a point parks the running task until the strategy chooses it again. It is a checkpoint in trio's sense: a
+    cancelled task gets its ``Cancelled`` here.
+
+    Attributes:
+        label: what the task is about to do, for example ``commit/archive.write``.
+        reads, writes: the resources that the step will touch; ``None`` when nobody declared them, which means *anything*.
+        touched: what the step was seen to touch beyond its declaration, as ``(resource, is_write)`` pairs.
+        notes: remarks for the timeline, for example ``accepted``.
+        task: who takes the step.
+        choice: FORCED (nothing to choose), DEFAULT, FREE (the last task could not go on) or PREEMPTION.
+    """
+
+    __slots__ = ("choice", "label", "notes", "reads", "task", "touched", "writes")
+
+    def __init__(self, label: str, reads: Resources | None = None, writes: Resources | None = None) -> None:
+        self.label = label
+        self.reads = reads
+        self.writes = writes
+        self.task: Task | None = None
+        self.touched: list[tuple[str, bool]] | None = None
+        self.notes: list[str] | None = None
+        self.choice = FORCED
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        # The trio host resumes a point with None; anything else is an outcome that carries a cancellation.
+        result = yield self
+        if result is not None:
+            result.unwrap()
+
+    def __repr__(self) -> str:
+        return f"<Point {self.label}>"
+
+
+class Process:
+    """A failure domain: the tasks that a ``process-crash`` kills together, and what has to be undone when they die."""
+
+    __slots__ = ("crashed", "name", "on_crash")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.crashed = False
+        self.on_crash: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Process {self.name}{' crashed' if self.crashed else ''}>"
+
+
+class Task:
+    """A unit of concurrency: the subject itself, a client, or background work that one of them started.
+
+    Attributes:
+        name: its role, unique within a schedule and the same in every schedule: ``main``, ``a``, ``a/extract``, ``a/extract.2``.
+        index: creation order; the kernel lists runnable tasks in this order.
+        process: the failure domain it dies with.
+        operation: prefix for the labels of its points; children inherit it.
+        point: where it stands.
+        parent: who started it.
+    """
+
+    __slots__ = ("alive", "at_point", "handle", "index", "name", "operation", "parent", "point", "process", "send")
+
+    def __init__(
+        self, name: str, index: int, *, parent: Task | None, process: Process, operation: str = "", handle: Any = None
+    ) -> None:
+        self.name = name
+        self.index = index
+        self.parent = parent
+        self.process = process
+        self.operation = operation
+        self.point = Point("start")
+        self.alive = True
+        self.at_point = False
+        self.handle = handle
+        self.send: Callable[[Any], Any] | None = None
+
+    def descends_from(self, other: Task) -> bool:
+        """Whether ``other`` is this task or one of its ancestors."""
+        task: Task | None = self
+        while task is not None:
+            if task is other:
+                return True
+            task = task.parent
+        return False
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name} at {self.point.label}>"

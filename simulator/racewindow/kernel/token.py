@@ -1,0 +1,162 @@
+"""Tokens: one line of text that replays one schedule exactly.
+
+Format, fields separated by ``~``::
+
+    rw1 ~ subject ~ checksum ~ segments ~ steps.fingerprint ~ crc
+
+*subject* names what was run, *checksum* (8 hex digits) covers its definition and granularity, *crc* everything before it, so that a
+truncated or altered token is known as such. *segments* is the schedule: ``role`` runs until it blocks or ends, ``role@label`` until it
+stands at that point, ``role@label*3`` until it stands there for the third time in the schedule. After the last segment the default
+order holds: the running task goes on while it can, then the runnable task created first.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from racewindow.errors import UsageError
+from racewindow.kernel.run import Run
+from racewindow.kernel.task import FORCED, FREE, PREEMPTION, Point
+
+VERSION = "rw1"
+_SAFE = "/.:"  # besides letters, digits and _.-~; "~" is our separator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A stretch in which one task runs.
+
+    Attributes:
+        role: the task.
+        label: the point at which it is left although it could go on; empty: it runs until it blocks or ends.
+        occurrence: which time it stands at that point in this schedule, from 1.
+    """
+
+    role: str
+    label: str = ""
+    occurrence: int = 1
+
+    def __str__(self) -> str:
+        text = _encode(self.role)
+        if self.label:
+            text += f"@{_encode(self.label)}"
+            if self.occurrence > 1:
+                text += f"*{self.occurrence}"
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A parsed token; ``str(token)`` is its text.
+
+    Attributes:
+        subject: name of the subject.
+        checksum: 8 hex digits over its definition.
+        segments: the schedule.
+        steps: number of steps of the recorded run.
+        fingerprint: 8 hex digits over their roles and labels.
+    """
+
+    subject: str
+    checksum: str
+    segments: tuple[Segment, ...]
+    steps: int
+    fingerprint: str
+
+    def __str__(self) -> str:
+        schedule = ",".join(map(str, self.segments))
+        head = f"{VERSION}~{_encode(self.subject)}~{self.checksum}~{schedule}~{self.steps}.{self.fingerprint}"
+        return f"{head}~{_crc(head)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Token:
+        """Read a token.
+
+        Raises:
+            UsageError: it is no token, is of another version, or was cut or altered.
+        """
+        text = text.strip()
+        if not text.startswith("rw"):
+            raise UsageError(f"{_short(text)} is not a racewindow token: tokens start with '{VERSION}~'; copy the whole line")
+        if not text.startswith(f"{VERSION}~"):
+            raise UsageError(
+                f"{_short(text)} has the token version {text.partition('~')[0]!r}, and this racewindow reads {VERSION!r}; "
+                "replay it with the release that made it"
+            )
+        head, _, crc = text.rpartition("~")
+        fields = head.split("~")
+        if len(fields) != 5 or _crc(head) != crc:
+            raise UsageError(f"{_short(text)} is truncated or altered (its checksum does not fit); copy the whole line")
+        _, subject, checksum, schedule, ending = fields
+        steps, _, fingerprint = ending.partition(".")
+        segments = tuple(_segment(part) for part in schedule.split(",") if part)
+        return cls(subject=unquote(subject), checksum=checksum, segments=segments, steps=int(steps), fingerprint=fingerprint)
+
+
+def token_of(run: Run, *, subject: str, checksum: str) -> Token:
+    """The token that replays ``run``."""
+    stretches: list[tuple[str, list[Point]]] = []
+    for point in run.points:
+        role = point.task.name if point.task else ""
+        going_on = bool(stretches) and stretches[-1][0] == role
+        if going_on:
+            stretches[-1][1].append(point)
+        elif point.choice != FORCED or (stretches and _resumes(stretches, role)):
+            stretches.append((role, [point]))
+        # else: nobody chose it (time passing, a task of together() on its way to its first point)
+
+    segments: list[Segment] = []
+    stood: Counter[tuple[str, str]] = Counter()
+    keep = 0
+    for number, (role, points) in enumerate(stretches):
+        for point in points:
+            stood[role, point.label] += 1
+        segment = Segment(role=role)
+        if number + 1 < len(stretches) and stretches[number + 1][1][0].choice == PREEMPTION:
+            label = _stands_at(role, stretches[number + 1 :], points[-1])
+            segment = Segment(role=role, label=label, occurrence=stood[role, label] + 1)
+        segments.append(segment)
+        if points[0].choice in (FREE, PREEMPTION):
+            keep = number + 1
+    return Token(
+        subject=subject,
+        checksum=checksum,
+        segments=tuple(segments[:keep]),
+        steps=run.steps,
+        fingerprint=run.fingerprint,
+    )
+
+
+def _resumes(stretches: list[tuple[str, list[Point]]], role: str) -> bool:
+    """A timer fired early, and the task that ran before it goes on."""
+    return stretches[-1][0] == "time" and len(stretches) > 1 and stretches[-2][0] == role
+
+
+def _stands_at(role: str, rest: list[tuple[str, list[Point]]], last: Point) -> str:
+    """Label of the point at which ``role`` was left: that of its next step, or where it stood when the schedule ended."""
+    for name, points in rest:
+        if name == role:
+            return points[0].label
+    assert last.task is not None
+    return last.task.point.label
+
+
+def _segment(text: str) -> Segment:
+    role, _, place = text.partition("@")
+    label, _, occurrence = place.partition("*")
+    return Segment(role=unquote(role), label=unquote(label), occurrence=int(occurrence or 1))
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe=_SAFE).replace("~", "%7E")
+
+
+def _crc(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -1,0 +1,456 @@
+"""The trio host: any trio code, one task at a time.
+
+One ``trio.run`` serves many schedules. Its main task never gives control back while a schedule runs: it takes runnable tasks
+out of trio's own queue and resumes them itself, in the order the strategy chooses. Blocking, waking, cancellation and
+nurseries remain trio's. What trio's loop would treat as "runnable now, in any order" is exactly what the strategy chooses from.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import insort
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import inf
+from pathlib import Path
+from types import CodeType
+from typing import Any, TypeVar
+
+import trio
+from outcome import Error, Outcome, Value, capture
+
+from racewindow.errors import Unsupported
+from racewindow.kernel._trio_internals import (
+    GLOBAL_RUN_CONTEXT,
+    CancelShieldedCheckpoint,
+    PermanentlyDetachCoroutineObject,
+    WaitTaskRescheduled,
+    cancel_at_point,
+    clear_leftovers,
+    current_runner,
+    forget,
+    trio_path,
+)
+from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
+from racewindow.kernel.run import Limits, Run
+from racewindow.kernel.task import DEFAULT, FORCED, FREE, PREEMPTION, Point, Process, Task
+from racewindow.kernel.world import World
+
+T = TypeVar("T")
+
+_TRIO_FOLDER = str(Path(trio.__file__).parent)
+_CLOSE_ATTEMPTS_MAX = 100
+
+
+class VirtualClock(trio.abc.Clock):
+    """Time that moves only when the kernel says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def start_clock(self) -> None:
+        """Nothing to start."""
+
+    def current_time(self) -> float:
+        """Virtual seconds since the schedule began."""
+        return self.now
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Never sleep for real: trio's own loop runs only between schedules."""
+        return 0.0 if deadline < inf else inf
+
+
+class TrioEngine(Engine):
+    """Steps trio tasks. Made and used only inside :func:`run_on_trio`."""
+
+    host = "trio"
+
+    def __init__(self, nursery: trio.Nursery, clock: VirtualClock) -> None:
+        self._nursery = nursery
+        self._clock = clock
+        self._runner = current_runner()
+        super().__init__()
+
+    def reset(self, limits: Limits) -> None:
+        super().reset(limits)
+        self._clock.now = 0.0
+        self._records: dict[Any, Task] = {}
+        self._advance: deque[Task] = deque()
+        self._quiet: list[tuple[Any, float]] = []
+
+    # -- what a subject can use ----------------------------------------------------------------------------------------
+
+    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
+        return Point(label, reads, writes)
+
+    async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
+        async with trio.open_nursery() as nursery:
+            for function in functions:
+                nursery.start_soon(function)
+                self._advance.append(self._adopt(self._runner.runq[-1], function_name(function)))
+
+    def start(
+        self, function: Callable[[], Awaitable[Any]], name: str, process: Process | None, operation: str | None
+    ) -> Task:
+        task = self.new_task(name, process=process, operation=operation)
+        self._enlist(task, partial(self._guard, function))
+        return task
+
+    def event(self) -> Event:
+        return trio.Event()
+
+    def scope(self) -> Scope:
+        return TrioScope()
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    def now(self) -> float:
+        return self._clock.now
+
+    async def quiet(self, within_s: float) -> None:
+        entry = (trio.lowlevel.current_task(), self._clock.now + within_s)
+        self._quiet.append(entry)
+
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            self._quiet.remove(entry)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def _enlist(self, task: Task, function: Callable[[], Awaitable[Any]]) -> None:
+        handle = self._runner.spawn_impl(function, (), self._nursery, task.name)
+        task.handle = handle
+        task.send = handle.coro.send
+        self._records[handle] = task
+
+    def _adopt(self, handle: Any, name: str = "") -> Task:
+        """Open the books of a task that the subject spawned in a nursery; the running task is its parent."""
+        name = name or function_name(handle.name)
+        parent = self.current
+        task = self.new_task(f"{parent.name}/{name}" if parent and parent.parent else name)
+        task.handle = handle
+        task.send = handle.coro.send
+        self._records[handle] = task
+        return task
+
+    async def _guard(self, function: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await function()
+        except BaseException as error:  # a task of ours reports to the schedule, not to trio's nursery
+            self.task_failed(error)
+
+    async def _root(self, subject: Subject) -> None:
+        try:
+            self.result = await subject(World(self))
+        except BaseException as error:
+            self.task_failed(error)
+        self.ended = True
+
+    def _collect(self) -> None:
+        """Move what the last step spawned or woke from trio's queue to ours.
+
+        Trio wakes in the order of sets of objects, that is of memory addresses; the order of creation makes it repeatable.
+        """
+        runq = self._runner.runq
+        woken = sorted(runq, key=_counter) if len(runq) > 1 else [runq[0]]
+        runq.clear()
+        for handle in woken:
+            task = self._records.get(handle) or self._adopt(handle)
+            if task.alive:
+                task.at_point = False
+                insort(self.enabled, task, key=_index)
+
+    # -- one schedule --------------------------------------------------------------------------------------------------
+
+    def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
+        self.reset(limits)
+        context, host_task = GLOBAL_RUN_CONTEXT, GLOBAL_RUN_CONTEXT.task
+        self._enlist(self.new_task("main"), partial(self._root, subject))
+        try:
+            return self.finish(self._loop(chooser, context))
+        finally:
+            self.close_books()
+            self._dispose(context)
+            context.task = host_task
+
+    def _loop(self, chooser: Chooser, context: Any) -> str:
+        runner, points, advance = self._runner, self.points, self._advance
+        runq = runner.runq
+        choose, every_step, max_steps = chooser.choose, chooser.every_step, self.limits.max_steps
+        last: Task | None = None
+        current = -1
+        while True:
+            if runq:
+                self._collect()
+                current = -1 if last is None or last not in self.enabled else self.enabled.index(last)
+            if self.stopping or self.ended:
+                return "ended"
+            enabled = self.enabled
+            if not enabled:
+                if self._idle():
+                    continue
+                return "deadlock"
+            if len(points) >= max_steps:
+                return "max_steps"
+            advancing = False
+            if self.timers_left and runner.deadlines.next_deadline() < inf:
+                # The armed timer is one more thing that can happen next; it belongs to no task.
+                index = choose([*enabled, self.clock_task], current)
+                if index == len(enabled):
+                    self.timers_left -= 1
+                    self._advance_clock(runner.deadlines.next_deadline())
+                    points[-1].choice = PREEMPTION if current >= 0 else FREE
+                    continue
+            elif advance:
+                index = current = enabled.index(advance.popleft())
+                advancing = True
+            elif len(enabled) > 1 or every_step:
+                index = choose(enabled, current)
+            else:
+                index = 0
+
+            task = enabled[index]
+            point = task.point
+            if index != current:
+                if current >= 0:
+                    point.choice = PREEMPTION
+                    self.preemptions += 1
+                else:
+                    point.choice = FREE if index else DEFAULT
+                current = index
+            points.append(point)
+            self.current = last = task
+
+            handle = task.handle
+            context.task = handle
+            message: Any = None
+            final: Outcome[Any] | None = None
+            try:
+                if task.at_point:
+                    if handle._cancel_status.effectively_cancelled:
+                        cancel_at_point(handle, runner)
+                        send, value = handle._next_send_fn, handle._next_send
+                        handle._next_send_fn = handle._next_send = None
+                        message = handle.context.run(send, value)
+                    else:
+                        message = handle.context.run(task.send, None)
+                else:
+                    send, value = handle._next_send_fn, handle._next_send
+                    handle._next_send_fn = handle._next_send = None
+                    message = handle.context.run(send, value)
+            except StopIteration as stop:
+                final = Value(stop.value)
+            except BaseException as error:
+                final = Error(error)
+
+            if type(message) is Point:
+                task.at_point = True
+                task.point = message
+                message.task = task
+                if task.operation:
+                    message.label = f"{task.operation}/{message.label}"
+            else:
+                current = self._settle(task, handle, message, final, current)
+            if self.enabled is not enabled:  # a crash took tasks away
+                current = self.enabled.index(task) if task in self.enabled else -1
+            if advancing:
+                last, current = None, -1
+
+    def _settle(self, task: Task, handle: Any, message: Any, final: Outcome[Any] | None, current: int) -> int:
+        """A step ended in something else than a point: the end of the task, or one of trio's own traps."""
+        runner = self._runner
+        if final is not None:
+            alive, task.alive = task.alive, False
+            if alive:
+                del self.enabled[self.enabled.index(task)]
+            runner.task_exited(handle, final)
+            return -1
+        task.at_point = False
+        task.point = point = Point(_await_label(handle.coro))
+        point.task = task
+        if task.operation:
+            point.label = f"{task.operation}/{point.label}"
+        if message is CancelShieldedCheckpoint:
+            handle._next_send_fn, handle._next_send = task.send, Value(None)
+            return current
+        if task.alive:
+            del self.enabled[self.enabled.index(task)]
+        if type(message) is WaitTaskRescheduled:
+            handle._cancel_points += 1
+            handle._abort_func = message.abort_func
+            handle._attempt_delivery_of_any_pending_cancel()
+        elif type(message) is PermanentlyDetachCoroutineObject:
+            task.alive = False
+            runner.task_exited(handle, message.final_outcome)
+        else:
+            raise Unsupported(
+                f"task {task.name} awaited something that trio does not know ({message!r}); it was probably written for "
+                "asyncio: run it with host='asyncio'"
+            )
+        return -1
+
+    def _idle(self) -> bool:
+        """Nothing can run: wake who waits for that, or let time pass. False: deadlock."""
+        runner = self._runner
+        if runner.waiting_for_idle:
+            key, handle = runner.waiting_for_idle.popitem(0)
+            runner.reschedule(handle)
+            return True
+        due = runner.deadlines.next_deadline()
+        for entry in self._quiet:
+            if due > entry[1]:
+                self._quiet.remove(entry)
+                runner.reschedule(entry[0])
+                return True
+        if due < inf:
+            self._advance_clock(due)
+            return True
+        for task in self.tasks:
+            if task.alive and "IOManager" in task.point.label:
+                raise Unsupported(
+                    f"task {task.name} waits for real I/O ({task.point.label}), which the kernel cannot control; give the "
+                    "subject a simulated transport instead of a socket or a pipe"
+                )
+        return False
+
+    def _advance_clock(self, due: float) -> None:
+        self.time_passes(max(0.0, due - self._clock.now))
+        self._clock.now = max(self._clock.now, due)
+        self._runner.deadlines.expire(self._clock.now)
+
+    def _dispose(self, context: Any) -> None:
+        """End what is left. The books are closed, so a ``finally`` block that runs now can change no verdict.
+
+        A block that awaits while its coroutine is closed makes ``close`` complain and stop there; asking again unwinds the
+        next one.
+        """
+        runner = self._runner
+        for task in reversed(self.tasks):
+            handle = task.handle
+            if handle is None or handle not in runner.tasks:
+                continue
+            context.task = handle
+            for _ in range(_CLOSE_ATTEMPTS_MAX):
+                try:
+                    handle.context.run(handle.coro.close)
+                    break
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    if not (isinstance(error, RuntimeError) and "GeneratorExit" in str(error)):
+                        break
+            forget(handle, runner)
+        if runner.runq or self._nursery._cancel_status._children or runner.deadlines._heap:
+            clear_leftovers(runner, self._nursery)
+
+
+class TrioScope(Scope):
+    """A trio cancel scope around one stretch of a task."""
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+
+    async def run(self, function: Callable[[], Awaitable[None]]) -> bool:
+        finished = False
+        with self._scope:
+            await function()
+            finished = True
+        return finished
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+
+def run_on_trio(driver: Callable[[TrioEngine], T]) -> T:
+    """Call ``driver`` with an engine, inside one ``trio.run`` of its own."""
+    clock = VirtualClock()
+
+    async def main() -> Outcome[T]:
+        async with trio.open_nursery() as nursery:
+            engine = TrioEngine(nursery, clock)
+            with _threads_inline():
+                return capture(driver, engine)  # an error of ours must not come out wrapped in a nursery's group
+
+    return trio.run(main, clock=clock).unwrap()
+
+
+# -- labels of trio's own waits ----------------------------------------------------------------------------------------
+
+_labels: dict[CodeType, str] = {}
+_NOT_A_LABEL = {"AsyncContextManagerMixin.__aenter__", "checkpoint", "cancel_shielded_checkpoint"}
+
+
+def _await_label(awaitable: Any) -> str:
+    """Name of the outermost call into trio that a suspended coroutine stands in, for example ``Lock.acquire``."""
+    while awaitable is not None:
+        code = getattr(awaitable, "cr_code", None) or getattr(awaitable, "gi_code", None)
+        if code is not None:
+            label = _labels.get(code)
+            if label is None:
+                label = _labels[code] = _label_of(code)
+            if label:
+                return label
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
+    return "checkpoint"
+
+
+def _label_of(code: CodeType) -> str:
+    if not code.co_filename.startswith(_TRIO_FOLDER) or code.co_qualname in _NOT_A_LABEL:
+        return ""
+    if code.co_qualname == "NurseryManager.__aexit__":
+        return "nursery.exit"
+    return code.co_qualname.replace("Impl.", ".").replace(".<locals>", "").strip("_")
+
+
+def _counter(handle: Any) -> int:
+    return int(handle._counter)
+
+
+def _index(task: Task) -> int:
+    return task.index
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+
+_controlled = threading.local()
+_patch_lock = threading.Lock()
+_patches = 0
+_real_run_sync = trio.to_thread.run_sync
+
+
+async def _run_sync(function: Callable[..., T], *args: Any, **options: Any) -> T:
+    """``trio.to_thread.run_sync`` under the kernel: the work is done inline at one point, its result arrives at another."""
+    if not getattr(_controlled, "active", False):
+        return await _real_run_sync(function, *args, **options)
+    label = f"thread:{function_name(function)}"
+    await Point(label)
+    outcome: Outcome[T]
+    try:
+        outcome = Value(function(*args))
+    except BaseException as error:
+        outcome = Error(error)
+    await Point(f"{label}/return")
+    return outcome.unwrap()
+
+
+@contextmanager
+def _threads_inline() -> Iterator[None]:
+    """While a kernel runs in this thread, trio's worker threads are labelled points instead; other threads notice nothing."""
+    global _patches
+    with _patch_lock:
+        _patches += 1
+        trio.to_thread.run_sync = trio_path.run_sync = _run_sync
+    _controlled.active = True
+    try:
+        yield
+    finally:
+        _controlled.active = False
+        with _patch_lock:
+            _patches -= 1
+            if not _patches:
+                trio.to_thread.run_sync = trio_path.run_sync = _real_run_sync

@@ -1,0 +1,185 @@
+"""What a subject sees of the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from racewindow.errors import InvariantViolation, UsageError
+from racewindow.kernel.task import Process, Task
+from racewindow.kernel.violation import Violation
+
+if TYPE_CHECKING:
+    from racewindow.kernel.engine import Engine, Event, Scope
+
+T = TypeVar("T")
+
+
+class World:
+    """One schedule's world: the only argument of a subject.
+
+    Plain trio (or asyncio) code works in a subject too; the world adds labelled points, shared cells, checks and faults.
+    """
+
+    __slots__ = ("_cells", "_engine")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._cells = 0
+
+    # -- points --------------------------------------------------------------------------------------------------------
+
+    def point(
+        self, label: str, *, reads: tuple[str, ...] | None = None, writes: tuple[str, ...] | None = None
+    ) -> Awaitable[None]:
+        """Give up control at a labelled place: ``await world.point("commit/after-snapshot")``.
+
+        Args:
+            label: what the task is about to do; the same name shows in traces, charts and tokens.
+            reads, writes: resources that the following step touches. Leave both out when you do not know: the step then
+                counts as touching everything. Giving one says that the other is empty.
+        """
+        if reads is not None or writes is not None:
+            reads, writes = reads or (), writes or ()
+        return self._engine.point(label, reads, writes)
+
+    def cell(self, value: T, *, name: str = "") -> Cell[T]:
+        """A shared variable whose every read and write is a point."""
+        self._cells += 1
+        return Cell(self._engine, value, name or f"cell{self._cells}")
+
+    async def together(self, *functions: Callable[[], Awaitable[Any]]) -> None:
+        """Run async functions as tasks; each is advanced to its first point, then the choice is free. Waits for all."""
+        if not functions:
+            raise UsageError("together() got no functions; pass the async functions themselves, not calls: together(f, g)")
+        for function in functions:
+            if not callable(function):
+                raise UsageError(
+                    f"together() got {function!r}, which is not a function; pass the async functions themselves, "
+                    "not calls: together(f, g) or together(functools.partial(f, 1))"
+                )
+        await self._engine.together(functions)
+
+    def start(
+        self,
+        function: Callable[[], Awaitable[Any]],
+        *,
+        name: str = "",
+        process: Process | None = None,
+        operation: str | None = None,
+    ) -> Task:
+        """Start a task that belongs to the world and not to a nursery. An exception that escapes it fails the schedule.
+
+        Args:
+            function: async function without arguments.
+            name: its role in traces and tokens; default: the function's name.
+            process: the failure domain it dies with; default: that of the running task.
+            operation: prefix for the labels of its points; default: that of the running task.
+        """
+        from racewindow.kernel.engine import function_name
+
+        return self._engine.start(function, name or function_name(function), process, operation)
+
+    def event(self) -> Event:
+        """An event of the host (``trio.Event`` or ``asyncio.Event``)."""
+        return self._engine.event()
+
+    def scope(self) -> Scope:
+        """A cancellable stretch: ``finished = await scope.run(f)``, and ``scope.cancel()`` from another task."""
+        return self._engine.scope()
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the schedule began."""
+        return self._engine.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass; costs nothing."""
+        await self._engine.sleep(seconds)
+
+    async def quiet(self, *, within_s: float = 0.0) -> None:
+        """Wait until nothing else can run and no timer is due within ``within_s`` virtual seconds from now."""
+        await self._engine.quiet(within_s)
+
+    # -- faults --------------------------------------------------------------------------------------------------------
+
+    def process(self, name: str) -> Process:
+        """A failure domain, to be given to :meth:`start` and :meth:`crash`."""
+        return Process(name)
+
+    def crash(self, process: Process) -> list[Task]:
+        """Process-crash: its tasks never run again, not even their ``finally`` blocks; locks and leases are released.
+
+        Returns:
+            The tasks that were killed, where they stood.
+        """
+        return self._engine.kill(process)
+
+    # -- verdicts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def step(self) -> int:
+        """Index of the running step in the trace."""
+        return self._engine.step
+
+    @property
+    def task(self) -> Task:
+        """The running task."""
+        task = self._engine.current
+        assert task is not None, "the world was asked for its running task while no task ran"
+        return task
+
+    def note(self, text: str) -> None:
+        """Remark on the running step; shown in the timeline."""
+        self._engine.note(text)
+
+    def touch(self, *resources: str, write: bool = False) -> None:
+        """Say that the running step used these resources, beyond what its point declared."""
+        for resource in resources:
+            self._engine.touch(resource, write=write)
+
+    def check(self, condition: bool, kind: str, detail: str = "") -> None:
+        """Stop the schedule as failed when ``condition`` does not hold.
+
+        Args:
+            condition: what must be true.
+            kind: name of the invariant, for example ``lost-update``.
+            detail: one sentence for a person.
+
+        Raises:
+            InvariantViolation: when it does not hold.
+        """
+        if not condition:
+            self.violate(Violation(kind=kind, detail=detail or f"{kind} does not hold", step=self._engine.step))
+            self._engine.stopping = True
+            raise InvariantViolation(f"{kind}: {detail or 'does not hold'}")
+
+    def violate(self, violation: Violation) -> None:
+        """Record a broken invariant; the schedule goes on."""
+        self._engine.violations.append(violation)
+
+
+class Cell(Generic[T]):
+    """A shared variable. ``read`` and ``write`` are points; ``value`` looks at it from outside of the schedule."""
+
+    __slots__ = ("_engine", "_name", "value")
+
+    def __init__(self, engine: Engine, value: T, name: str) -> None:
+        self._engine = engine
+        self._name = name
+        self.value = value
+
+    async def read(self) -> T:
+        """A point, then the read."""
+        await self._engine.point(f"{self._name}.read", (self._name,), ())
+        return self.value
+
+    async def write(self, value: T) -> None:
+        """A point, then the write."""
+        await self._engine.point(f"{self._name}.write", (), (self._name,))
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"<Cell {self._name}={self.value!r}>"

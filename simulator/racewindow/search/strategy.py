@@ -1,0 +1,38 @@
+"""The one protocol behind which every way of choosing schedules stands."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from racewindow.kernel.engine import Chooser
+from racewindow.kernel.run import Run
+
+
+class Search(Chooser, Protocol):
+    """A strategy at work: it chooses within a schedule, and learns between schedules."""
+
+    def begin(self, index: int) -> bool:
+        """Get ready for schedule number ``index``; False: every schedule within the bounds has been run."""
+
+    def end(self, run: Run) -> None:
+        """Learn from the schedule that just ended."""
+
+
+class Strategy(Protocol):
+    """How to choose: a small frozen value that describes itself and makes searches.
+
+    Attributes:
+        name: as on the command line and in tables, for example ``random-walk``.
+        exhaustive: whether running out of schedules proves something.
+        bound: the bound within which it is exhaustive, for example ``preemptions<=2``; empty: none.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def exhaustive(self) -> bool: ...
+    @property
+    def bound(self) -> str: ...
+
+    def search(self, seed: int) -> Search:
+        """A fresh search. The same seed makes the same choices."""
