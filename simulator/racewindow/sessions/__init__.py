@@ -1,0 +1,1 @@
+"""The domain: scenarios, the implementation protocol, histories and invariants."""

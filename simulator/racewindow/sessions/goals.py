@@ -1,0 +1,216 @@
+"""What must have happened in some schedule before a pass means anything.
+
+Every goal is about the intervals between invocation and answer (and about faults), so that a store whose commit is one
+atomic step reaches it too: a client that has arrived at an operation has invoked it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import permutations
+from math import inf
+from typing import NamedTuple
+
+from racewindow.errors import UsageError
+from racewindow.sessions.history import ENDED, Call, History
+from racewindow.sessions.scenario import Scenario
+
+
+class Goal(NamedTuple):
+    """One line for a person, and whether a history reached it."""
+
+    says: str
+    reached: Callable[[History], bool]
+
+
+def end_of(call: Call, history: History) -> float:
+    """The step at which a call was over; infinite if it never returned.
+
+    A commit in the background is over when a client first saw that its task had ended.
+    """
+    if call.returned is None:
+        return inf
+    if call.kind != "commit" or call.task is None or call.operation.wait:
+        return call.returned
+    ends = [seen.step for seen in history.seen if seen.task == call.task and seen.status in ENDED and seen.client]
+    return max(call.returned, min(ends, default=call.returned))
+
+
+def _foreign(history: History, first: str, second: str) -> Iterator[tuple[Call, Call]]:
+    """Pairs of calls of the two kinds by different clients."""
+    for one in history.of_kind(first):
+        for other in history.of_kind(second):
+            if one.client != other.client:
+                yield one, other
+
+
+def _overlap(one: Call, other: Call, history: History) -> bool:
+    return one.invoked <= end_of(other, history) and other.invoked <= end_of(one, history)
+
+
+def _reload_during_commit(history: History) -> bool:
+    pairs = _foreign(history, "reload", "commit")
+    return any(commit.invoked <= reload.invoked <= end_of(commit, history) for reload, commit in pairs)
+
+
+def _commits_overlap(history: History) -> bool:
+    return any(_overlap(one, other, history) for one, other in _foreign(history, "commit", "commit"))
+
+
+def _add_during_commit(history: History) -> bool:
+    return any(_overlap(add, commit, history) for add, commit in _foreign(history, "add", "commit"))
+
+
+def _add_during_extraction(history: History) -> bool:
+    return any(
+        add.invoked <= (inf if handover.ended is None else handover.ended) and handover.step <= end_of(add, history)
+        for add in history.of_kind("add")
+        for handover in history.handovers
+        if add.operation.argument not in handover.messages
+    )
+
+
+def _add_after_accepted(history: History) -> bool:
+    accepted = [call for call in history.of_kind("commit") if call.acknowledged and not call.operation.wait]
+    return _any_after(history.of_kind("add"), (call.returned for call in accepted))
+
+
+def _add_between_reload_and_commit(history: History) -> bool:
+    return any(
+        add.client != commit.client and add.returned is not None and loaded <= add.returned <= end_of(commit, history)
+        for commit, loaded in _loaded(history)
+        for add in history.acknowledged_adds
+    )
+
+
+def _stale_commit(history: History) -> bool:
+    commits = [call for call in history.of_kind("commit") if call.acknowledged]
+    return any(
+        other.client != commit.client and loaded <= end_of(other, history) and (other.returned or 0) <= _answer(commit)
+        for commit, loaded in _loaded(history)
+        for other in commits
+    )
+
+
+def _loaded(history: History) -> Iterator[tuple[Call, int]]:
+    """Every commit by a client that has reloaded, and the step of its last reload before."""
+    for one, other in permutations(history.calls, 2):
+        reload_then_commit = one.kind == "reload" and other.kind == "commit" and one.client == other.client
+        if reload_then_commit and one.returned is not None and one.returned <= other.invoked:
+            yield other, one.returned
+
+
+def _answer(call: Call) -> float:
+    return inf if call.returned is None else call.returned
+
+
+def _any_after(calls: Iterable[Call], steps: Iterable[int | None]) -> bool:
+    first = min((step for step in steps if step is not None), default=None)
+    return first is not None and any(call.invoked >= first for call in calls)
+
+
+def _completed(history: History) -> list[int]:
+    """The steps at which a client learned that a commit was over: also where there are no tasks to look at."""
+    done = [step for _, step in history.completions()]
+    waits = [call.returned for call in history.of_kind("wait") if call.acknowledged]
+    commits = [call.returned for call in history.of_kind("commit") if call.acknowledged and call.operation.wait]
+    return done + [step for step in waits + commits if step is not None]
+
+
+def _fired(history: History, *kinds: str) -> bool:
+    return any(fault.kind in kinds for fault in history.faults)
+
+
+def _crash_during_commit(history: History) -> bool:
+    return any(
+        commit.invoked <= crash.step <= end_of(commit, history)
+        for commit in history.of_kind("commit")
+        for crash in history.crashes
+    )
+
+
+def _power_loss_after_add(history: History) -> bool:
+    losses = [fault.step for fault in history.faults if fault.kind == "power-loss"]
+    return any((add.returned or 0) <= step for add in history.acknowledged_adds for step in losses)
+
+
+GOALS: dict[str, Goal] = {
+    "reload-during-commit": Goal(
+        "a reload is invoked between another client's commit and that commit's end", _reload_during_commit
+    ),
+    "commits-overlap": Goal("two clients' commits are under way at once", _commits_overlap),
+    "commit-after-commit": Goal(
+        "a commit is invoked after another was acknowledged",
+        lambda history: _any_after(
+            history.of_kind("commit"), (call.returned for call in history.of_kind("commit") if call.acknowledged)
+        ),
+    ),
+    "completed-observed-before-reload": Goal(
+        "a reload is invoked after a commit was seen to be completed",
+        lambda history: _any_after(history.of_kind("reload"), _completed(history)),
+    ),
+    "commit-after-completed": Goal(
+        "a commit is invoked after another was seen to be completed",
+        lambda history: _any_after(history.of_kind("commit"), _completed(history)),
+    ),
+    "stale-commit": Goal(
+        "another client's commit was answered between a reload and the commit after it", _stale_commit
+    ),
+    "add-during-commit": Goal("an add and another client's commit are under way at once", _add_during_commit),
+    "add-during-extraction": Goal("an add is under way while the extractor works on others", _add_during_extraction),
+    "add-after-accepted": Goal("an add is invoked after a commit in the background was accepted", _add_after_accepted),
+    "add-between-reload-and-commit": Goal(
+        "another client's add is acknowledged between a reload and the answer to the commit after it",
+        _add_between_reload_and_commit,
+    ),
+    "crash-fired": Goal("a store crashed", lambda history: _fired(history, "crash", "process-crash")),
+    "power-loss-fired": Goal("the power went", lambda history: _fired(history, "power-loss")),
+    "crash-during-commit": Goal("a crash or power loss fell into a commit", _crash_during_commit),
+    "power-loss-after-acknowledged": Goal("the power went after an add was acknowledged", _power_loss_after_add),
+    "cancel-fired": Goal(
+        "an operation was cancelled", lambda history: any(call.outcome == "cancelled" for call in history.calls)
+    ),
+    "commit-cancelled": Goal(
+        "a commit was cancelled",
+        lambda history: any(call.outcome == "cancelled" for call in history.of_kind("commit")),
+    ),
+}
+"""Every goal by name."""
+
+
+def reached(history: History, goals: Iterable[str]) -> tuple[str, ...]:
+    """Those of the goals that this history reached.
+
+    Raises:
+        UsageError: there is no goal of that name.
+    """
+    return tuple(goal for goal in goals if _goal(goal).reached(history))
+
+
+def implied(scenario: Scenario) -> tuple[str, ...]:
+    """Goals for a scenario that names none: what its text is obviously about.
+
+    Clients that wait for each other say what may overlap; there only the faults are obvious.
+    """
+    kinds = [(client.name, operation.kind) for client in scenario.clients for operation in client.operations]
+    committing = [client for client, kind in kinds if kind == "commit"]
+    goals = []
+    if not any(client.after for client in scenario.clients):
+        if any(kind == "reload" and set(committing) - {client} for client, kind in kinds):
+            goals.append("reload-during-commit")
+        if len(set(committing)) > 1:
+            goals.append("commits-overlap")
+    goals += [goal for kind, goal in _FAULTS.items() if any(kind == each for _, each in kinds)]
+    return tuple(goals)
+
+
+_FAULTS = {"crash": "crash-fired", "power-loss": "power-loss-fired"}
+
+
+def _goal(name: str) -> Goal:
+    if name not in GOALS:
+        near = difflib.get_close_matches(name, GOALS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(GOALS)}"
+        raise UsageError(f"there is no goal {name!r}; {hint}")
+    return GOALS[name]

@@ -1,0 +1,145 @@
+"""The catalogue of named scenarios. A new story is one entry in ``_CATALOGUE``."""
+
+from __future__ import annotations
+
+import difflib
+
+from racewindow.errors import UsageError
+from racewindow.sessions.goals import implied
+from racewindow.sessions.scenario import Scenario
+
+
+def _story(name: str, text: str, *goals: str, summary: str, link: str = "") -> Scenario:
+    return Scenario.parse(text, name=name, goals=goals, summary=summary, link=link)
+
+
+_ISSUE = "OpenViking issue 580"
+
+_CATALOGUE = (
+    _story(
+        "after-completion",
+        "a: add m1; commit nowait; wait | b: after a; reload; commit",
+        "completed-observed-before-reload",
+        "commit-after-completed",
+        summary="Once one client has seen its commit completed, another reloads and commits.",
+        link=_ISSUE,
+    ),
+    _story(
+        "free-running",
+        "a: add m1; commit nowait; wait | b: reload; commit",
+        "reload-during-commit",
+        "commits-overlap",
+        summary="Two clients commit the same session, each in its own time.",
+        link=_ISSUE,
+    ),
+    _story(
+        "two-commits",
+        "a: add m1; commit | b: commit",
+        "commits-overlap",
+        summary="Two commits at once, both waiting for the extraction.",
+    ),
+    _story(
+        "add-during-commit",
+        "a: add m1; add m2 | b: commit nowait; wait",
+        "add-during-commit",
+        summary="One client adds while another commits: no acknowledged message may fall between live and archive.",
+    ),
+    _story(
+        "add-during-extraction",
+        "a: add m1; commit nowait; wait | b: add m2",
+        "add-during-extraction",
+        summary="A message arrives while the extractor is at work: clearing the live log must not take it away.",
+    ),
+    _story(
+        "add-after-accepted",
+        "a: add m1; commit nowait; add m2; wait; commit",
+        "add-after-accepted",
+        summary="A client goes on as soon as its commit is accepted; the next commit takes the rest.",
+    ),
+    _story(
+        "stale-handle",
+        "a: add m1; commit | b: reload; add m2; commit",
+        "stale-commit",
+        summary="A handle loaded before another client's commit adds and commits what it remembers.",
+    ),
+    _story(
+        "auto-commit",
+        "a: add m1; add m2 | b: reload; commit",
+        "add-between-reload-and-commit",
+        summary="A commit that loaded the session just before an acknowledged add takes the lock just after it.",
+    ),
+    _story(
+        "commit-twice-in-a-row",
+        "a: add m1; commit; add m2; commit",
+        "commit-after-commit",
+        summary="One client commits, adds and commits again: the second commit takes the second message only.",
+    ),
+    _story(
+        "commit-again-at-once",
+        "a: add m1; commit nowait; commit nowait; wait",
+        "commit-after-commit",
+        summary="One client asks again before its first commit has completed.",
+    ),
+    _story(
+        "cancelled-commit",
+        "a: add m1; commit | x: cancel a",
+        "commit-cancelled",
+        summary="The request that commits is cancelled somewhere on its way.",
+    ),
+    _story(
+        "cancelled-then-committed",
+        "a: add m1; commit | x: cancel a | b: after x; reload; commit",
+        "commit-cancelled",
+        summary="A commit is cancelled, and another client commits what it finds.",
+    ),
+    _story(
+        "crash-during-commit",
+        "a: add m1; commit nowait; wait | x: crash a",
+        "crash-during-commit",
+        summary="The process dies while a commit is under way; a new one opens the same storage.",
+    ),
+    _story(
+        "commit-after-crash",
+        "a: add m1; commit nowait; wait | x: crash a | b: after x; add m2; commit",
+        "crash-during-commit",
+        summary="After a crash in a commit, another add and commit still work, and everything ends.",
+    ),
+    _story(
+        "acknowledged-then-power-loss",
+        "a: add m1 | p: after a; power-loss",
+        "power-loss-after-acknowledged",
+        summary="The power goes after an add was acknowledged: it must be there when the light is back.",
+    ),
+    _story(
+        "power-loss-during-commit",
+        "a: add m1; commit nowait; wait | p: power-loss",
+        "crash-during-commit",
+        summary="The power goes while a commit is under way.",
+    ),
+    _story(
+        "completed-then-power-loss",
+        "a: add m1; commit nowait; wait | p: after a; power-loss | b: after p; reload; commit",
+        "power-loss-fired",
+        "completed-observed-before-reload",
+        summary="The power goes after a commit was seen completed: the switch must last as long as the promise.",
+    ),
+)
+
+STORIES: dict[str, Scenario] = {scenario.name: scenario for scenario in _CATALOGUE}
+"""Every named scenario, in the order of the catalogue."""
+
+
+def story(name_or_text: str) -> Scenario:
+    """The story of that name, or the scenario of that text (with the goals that its text implies).
+
+    Raises:
+        UsageError: no story has that name, or the text is no scenario.
+    """
+    if name_or_text in STORIES:
+        return STORIES[name_or_text]
+    if ":" in name_or_text:
+        scenario = Scenario.parse(name_or_text)
+        return Scenario(name="", clients=scenario.clients, goals=implied(scenario))
+    near = difflib.get_close_matches(name_or_text, STORIES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(STORIES)}"
+    raise UsageError(f"there is no story {name_or_text!r}; {hint} (a text names its clients: 'a: add m1; commit')")
