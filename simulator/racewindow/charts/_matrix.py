@@ -1,0 +1,274 @@
+"""The comparison on one page: scenarios down, implementations across."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from racewindow.charts._style import (
+    GREEN,
+    INFEASIBLE_HATCH,
+    INK,
+    MUTED,
+    PAPER,
+    YELLOW,
+    Look,
+    elide,
+    figure_of,
+    looks,
+    meaning,
+    style,
+    text_width,
+    wrap,
+)
+from racewindow.frames import MATRIX, kinds, require
+
+# Lengths in points.
+ROW, MARGIN, STRIP = 45.0, 12.0, 8.0
+WORD, SMALL, LABEL = 8.0, 6.8, 8.0
+
+_TINT = {"proved": "#d5ece3", "passed": "#ecf5f1", "failed": "#fbe3d6", "unknown": "#faf6d2", "not-applicable": PAPER}
+_WORD = {
+    "proved": "✓ proved",
+    "passed": "passed",
+    "failed": "✗ FAILED",
+    "unknown": "? unknown",
+    "not-applicable": "n/a",
+}
+_STRIP = {
+    "proved": Look(face=GREEN, hatch=""),
+    "passed": Look(face=PAPER, hatch="////", line=GREEN),
+    "unknown": Look(face=YELLOW, hatch="xxxx"),
+    "not-applicable": Look(face=PAPER, hatch="//", line=INFEASIBLE_HATCH),
+}
+
+
+def matrix(frame: pd.DataFrame, *, ax: Axes | None = None, legend: bool = True, width: float = 9.0) -> Axes:
+    """Draw the verdict of each implementation in each scenario.
+
+    Args:
+        frame: a comparison, with the columns `racewindow.frames.MATRIX`.
+        ax: where to draw; by default a new pyplot figure of a fitting height.
+        legend: tell below how many schedules, within which bounds, and what the words mean.
+        width: of the new figure, in inches.
+
+    Raises:
+        UsageError: a column is missing.
+    """
+    require(frame, [column for column in MATRIX if column.name not in ("token", "reason")], "matrix")
+    plain = frame.assign(
+        **{name: frame[name].astype("str") for name in ("scenario", "topology", "disk", "implementation", "verdict")}
+    )
+    rows = list(dict.fromkeys(zip(plain["scenario"], plain["topology"], plain["disk"], strict=True)))
+    names = list(dict.fromkeys(plain["implementation"]))
+    cells: dict[tuple[tuple[str, str, str], str], dict[str, Any]] = {
+        ((cell["scenario"], cell["topology"], cell["disk"]), cell["implementation"]): cell
+        for cell in plain.to_dict("records")
+    }
+    with style():
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            figure = plt.figure()
+            across = width * 72 - 2 * MARGIN
+            left = min(max((_label_room(row) for row in rows), default=60.0) + 10, across * 0.3)
+            column = (across - left) / max(1, len(names))
+            head = 11.0 * max((len(_head(name, column)) for name in names), default=1) + 8
+            foot = _footer_height(plain, across) if legend else 0.0
+            height = MARGIN * 2 + head + ROW * max(1, len(rows)) + foot
+            figure.set_size_inches(width, height / 72)
+            ax = figure.add_axes(
+                (
+                    (MARGIN + left) / (width * 72),
+                    (MARGIN + foot) / height,
+                    (across - left) / (width * 72),
+                    ROW * max(1, len(rows)) / height,
+                )
+            )
+        else:
+            if figure_of(ax).get_layout_engine() is not None:
+                figure_of(ax).draw_without_rendering()
+            across = ax.get_window_extent().width * 72 / figure_of(ax).dpi
+            left = 0.0
+            column = across / max(1, len(names))
+        _grid(ax, rows, names, cells, column=column, left=left)
+        if legend:
+            _footer(ax, plain, left=left, room=across)
+        return ax
+
+
+def _head(name: str, column: float) -> list[str]:
+    return wrap(name, column - 6, LABEL, bold=True, lines=3)
+
+
+def _where(row: tuple[str, str, str]) -> str:
+    return " · ".join(part for part in row[1:] if part)
+
+
+def _label_room(row: tuple[str, str, str]) -> float:
+    return max(text_width(row[0], LABEL, bold=True), text_width(_where(row), SMALL))
+
+
+def _grid(
+    ax: Axes,
+    rows: Sequence[tuple[str, str, str]],
+    names: Sequence[str],
+    cells: Mapping[tuple[tuple[str, str, str], str], Mapping[str, Any]],
+    *,
+    column: float,
+    left: float,
+) -> None:
+    ax.set(xlim=(0, max(1, len(names))), ylim=(max(1, len(rows)), 0), xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.patch.set_visible(False)
+    styles = looks(kind for cell in cells.values() for kind in _broken(cell))
+    for number, name in enumerate(names):
+        for line, text in enumerate(reversed(_head(name, column))):
+            _text(ax, text, (number + 0.5, 0), (0, 6 + 11 * line), size=LABEL, weight="bold", ha="center", va="bottom")
+    for number, row in enumerate(rows):
+        _row_label(ax, number, row, left or 110.0)
+        for place, name in enumerate(names):
+            cell = cells.get((row, name))
+            if cell is not None:
+                _cell(ax, place, number, cell, styles, column=column)
+    if not cells:
+        _text(ax, "nothing was compared", (0.5, 0.5), (0, 0), size=WORD, color=MUTED, ha="center", va="center")
+
+
+def _row_label(ax: Axes, number: int, row: tuple[str, str, str], left: float) -> None:
+    lines = wrap(row[0], left - 10, LABEL, bold=True, lines=2)
+    where = wrap(_where(row), left - 10, SMALL, lines=2)
+    tall = 10.5 * len(lines) + 9.5 * len(where)
+    y = tall / 2
+    for line in lines:
+        _text(ax, line, (0, number + 0.5), (-left, y), size=LABEL, weight="bold", va="top")
+        y -= 10.5
+    for line in where:
+        _text(ax, line, (0, number + 0.5), (-left, y), size=SMALL, color=MUTED, va="top")
+        y -= 9.5
+
+
+def _broken(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    return (kinds(cell["violation"]) or ("violation",)) if cell["verdict"] == "failed" else ()
+
+
+def _cell(
+    ax: Axes, x: int, y: int, cell: Mapping[str, Any], styles: Mapping[str, Look], *, column: float
+) -> None:
+    verdict = cell["verdict"]
+    pad = 1.5 / column
+    ax.add_patch(Rectangle((x + pad, y + 0.03), 1 - 2 * pad, 0.94, facecolor=_TINT[verdict], linewidth=0))
+    # The strip speaks the language of the atlas: colours and hatches of the kinds that broke, one above the other.
+    broken = _broken(cell)
+    strips = [styles[kind] for kind in broken] or [_STRIP[verdict]]
+    for number, look in enumerate(strips):
+        top = y + 0.03 + 0.94 * number / len(strips)
+        ax.add_patch(
+            Rectangle(
+                (x + pad, top),
+                STRIP / column,
+                0.94 / len(strips),
+                facecolor=look.face,
+                edgecolor=look.line,
+                hatch=look.hatch or None,
+                linewidth=0,
+            )
+        )
+    frame = Rectangle((x + pad, y + 0.03), 1 - 2 * pad, 0.94, fill=False, edgecolor=INFEASIBLE_HATCH, linewidth=0.6)
+    ax.add_patch(frame)
+    room = column - STRIP - 9
+    lines = [(_WORD[verdict], True), *((line, False) for line in _lines(cell, broken, room))]
+    down = sum(10.0 if bold else 9.0 for _, bold in lines) / 2
+    for text, bold in lines:
+        size = WORD if bold else SMALL
+        at = (x + pad + STRIP / column, y + 0.5)
+        weight = "bold" if bold and verdict != "not-applicable" else "normal"
+        colour = MUTED if verdict == "not-applicable" else INK
+        _text(ax, elide(text, room, size, bold=bold), at, (4, down), size=size, weight=weight, va="top", color=colour)
+        down -= 10.0 if bold else 9.0
+
+
+def _lines(cell: Mapping[str, Any], broken: Sequence[str], room: float) -> list[str]:
+    """What stands under the word: the kinds (two at most), then the counts."""
+    told = [meaning(kind) for kind in broken]
+    if len(told) > 2:
+        told = [told[0], f"{told[1]} +{len(told) - 2}"]
+    return told + counts(cell, room)
+
+
+def counts(cell: Mapping[str, Any], room: float = 1e9) -> list[str]:
+    """How many schedules stand behind a cell, in one line, shorter where there is little room."""
+    schedules, failures = int(cell["schedules"]), int(cell["failures"])
+    match cell["verdict"]:
+        case "not-applicable":
+            return []
+        case "proved":
+            choices = [f"all {schedules:,} schedules", f"all {schedules:,}"]
+        case "failed":
+            share = "all" if cell["complete"] else ""
+            choices = [f"{failures:,} of {share} {schedules:,} schedules", f"{failures:,} of {schedules:,}"]
+        case "unknown":
+            choices = [f"after {schedules:,} schedules", f"after {schedules:,}"]
+        case _:
+            choices = [f"0 of {schedules:,} schedules", f"0 of {schedules:,}"]
+    choices = [" ".join(choice.split()) for choice in choices]
+    return [next((choice for choice in choices if text_width(choice, SMALL) <= room), choices[-1])]
+
+
+def _caption(frame: pd.DataFrame) -> list[str]:
+    def used(verdicts: Sequence[str], name: str) -> str:
+        values = frame.loc[frame["verdict"].isin(verdicts), name]
+        return ", ".join(dict.fromkeys(value for value in values if value))
+
+    bounds = used(("proved",), "bound")
+    sampled = used(("passed", "failed", "unknown"), "strategy")
+    told = [
+        ("proved", f"proved: every schedule{f' within {bounds}' if bounds else ''} was covered, and none fails."),
+        ("passed", "passed: no violation in the schedules that were run; this is no proof."),
+        ("failed", "FAILED: so many of the schedules run break an invariant; the strip shows which."),
+        ("unknown", "unknown: a bound was hit, or what the scenario is about never happened."),
+        ("not-applicable", "n/a: the implementation has no such operation."),
+    ]
+    present = set(frame["verdict"])
+    lines = [text for verdict, text in told if verdict in present]
+    if sampled:
+        lines.append(f"Schedules chosen by: {sampled}.")
+    broken = dict.fromkeys(
+        kind for violation in frame.loc[frame["verdict"] == "failed", "violation"] for kind in kinds(violation)
+    )
+    key = [f"{meaning(kind)} = {kind} is broken" for kind in broken if meaning(kind) != kind]
+    if key:
+        lines.append("; ".join(key) + ".")
+    return lines
+
+
+def _footer_height(frame: pd.DataFrame, room: float) -> float:
+    return 10 + 11.0 * sum(len(wrap(line, room, SMALL + 0.5)) for line in _caption(frame))
+
+
+def _footer(ax: Axes, frame: pd.DataFrame, *, left: float, room: float) -> None:
+    down = 10.0
+    for text in _caption(frame):
+        for line in wrap(text, room, SMALL + 0.5):
+            ax.annotate(
+                line,
+                (0, 0),
+                xycoords="axes fraction",
+                xytext=(-left, -down),
+                textcoords="offset points",
+                size=SMALL + 0.5,
+                color=MUTED,
+                va="top",
+                annotation_clip=False,
+            )
+            down += 11.0
+
+
+def _text(ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **look: Any) -> None:
+    ax.annotate(
+        text, at, xycoords="data", xytext=offset, textcoords="offset points", annotation_clip=False, **look
+    )
