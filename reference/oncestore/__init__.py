@@ -3,6 +3,8 @@
 ``open_store`` is where to start; ``_layout`` says what is on the disk, ``_session`` how messages get there.
 """
 
+from ._archive import Outcome as Outcome
+from ._archive import Status as Status
 from ._directory import DirectoryStorage as DirectoryStorage
 from ._errors import Conflict as Conflict
 from ._errors import Corrupt as Corrupt
@@ -11,11 +13,7 @@ from ._errors import StoreClosed as StoreClosed
 from ._errors import StoreError as StoreError
 from ._errors import UnknownTask as UnknownTask
 from ._errors import UsageError as UsageError
-from ._extraction import CommitTask as CommitTask
 from ._extraction import Extract as Extract
-from ._extraction import Extracted as Extracted
-from ._extraction import Failed as Failed
-from ._extraction import Status as Status
 from ._memory import MemoryStorage as MemoryStorage
 from ._messages import Message as Message
 from ._session import Session as Session
@@ -23,3 +21,4 @@ from ._storage import File as File
 from ._storage import Storage as Storage
 from ._store import SessionStore as SessionStore
 from ._store import open_store as open_store
+from ._task import CommitTask as CommitTask

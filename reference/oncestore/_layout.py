@@ -1,4 +1,4 @@
-"""Where things are, and the two ways in which files are written.
+"""Where things are, and how files other than the log are written.
 
 ::
 
@@ -15,13 +15,14 @@ Locks live outside the sessions, for a lock inside a directory that is renamed w
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import trio
 
 from ._errors import Corrupt, UsageError
-from ._storage import Mode, Storage
+from ._storage import File, Mode, Storage
 
 SESSIONS = "sessions"
 LOG, CLAIM, EXTRACTION, FAILURE = "messages.jsonl", "claim.json", "extraction.json", "failure.json"
@@ -53,13 +54,8 @@ def archive(session: str, number: int) -> str:
     return f"{SESSIONS}/{session}/archives/{number}"
 
 
-async def archive_numbers(storage: Storage, session: str) -> list[int]:
-    """The archives there are, ascending; a session that never committed has none. One call: list."""
-    try:
-        names = await storage.list(archives(session))
-    except FileNotFoundError:
-        return []
-    return sorted(int(name) for name in names if name.isdecimal())
+def log(directory: str) -> str:
+    return f"{directory}/{LOG}"
 
 
 async def ensure_directory(storage: Storage, path: str) -> None:
@@ -68,23 +64,28 @@ async def ensure_directory(storage: Storage, path: str) -> None:
         await storage.make_directory(path)
 
 
-async def write_durably(storage: Storage, path: str, mode: Mode, data: bytes) -> None:
-    """Write a file to the disk. Calls: open, write (when there is something), fsync, close."""
+@asynccontextmanager
+async def opened(storage: Storage, path: str, mode: Mode) -> AsyncIterator[File]:
+    """A file that is closed whatever happens. Calls: open, ..., close."""
     file = await storage.open(path, mode)
     try:
-        if data:
-            await file.write(data)
-        await file.fsync()
+        yield file
     finally:
         with trio.CancelScope(shield=True):
             await file.close()
 
 
+async def write_durably(storage: Storage, path: str, data: bytes) -> None:
+    """Replace what is in a file. Calls: open, write, fsync, close."""
+    async with opened(storage, path, "replace") as file:
+        await file.write(data)
+        await file.fsync()
+
+
 async def put_durably(storage: Storage, directory: str, name: str, members: Mapping[str, object]) -> None:
     """A JSON file that appears whole or not at all. Calls: those of write_durably, rename, fsync_directory."""
     path = f"{directory}/{name}"
-    # "replace": a process that died here may have left a temporary file, which means nothing.
-    await write_durably(storage, f"{path}.new", "replace", to_json(members))
+    await write_durably(storage, f"{path}.new", to_json(members))  # one that a dead process left means nothing
     await storage.rename(f"{path}.new", path)
     await storage.fsync_directory(directory)
 
@@ -94,7 +95,7 @@ def to_json(members: Mapping[str, object]) -> bytes:
     return json.dumps(members, separators=(",", ":")).encode() + b"\n"
 
 
-async def read_json(storage: Storage, path: str) -> dict[str, object]:
+async def read_json(storage: Storage, path: str) -> dict[str, Any]:
     data = await storage.read(path)
     try:
         members = json.loads(data)

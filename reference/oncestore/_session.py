@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from . import _layout as layout
+from ._archive import archive_numbers
 from ._errors import Conflict
-from ._extraction import CommitTask, Extraction, Progress
+from ._extraction import Extraction
 from ._log import Log, read_log
 from ._messages import Message, encode
+from ._task import CommitTask, Progress
 
 if TYPE_CHECKING:
     from ._store import SessionStore
@@ -47,7 +49,7 @@ class Session:
         An add that was cancelled or raised may have happened or not. With a ``message_id`` it can be repeated until it
         returns: the message is written once, also when it has been archived since.
 
-        Calls: lock, read, open, write, fsync, close. First in a log: make_directory and four more before the write.
+        Calls: lock, read, open, write, fsync, close. First in a log: make_directory before the open, fsync_directory thrice after.
         With a message_id: list, and read for each archive, before the open.
 
         Raises Conflict, UsageError, Corrupt.
@@ -76,8 +78,6 @@ class Session:
                 self._check_same(original, message)
                 self._known = log.messages
                 return original  # durable: a log is fsynced before it is claimed
-            if log.blank:
-                await self._make_live()
             await self._append(log, record)
             self._known = (*log.messages, message)
             return message
@@ -99,7 +99,7 @@ class Session:
             if log.messages:
                 task = await self._switch(log)
             else:
-                task = CommitTask(self._extraction, 0, Progress("accepted").end("skipped"))
+                task = CommitTask(self._extraction, 0, Progress().end("skipped"))
             self._known = ()
         if wait:
             await task.wait()
@@ -120,8 +120,8 @@ class Session:
         claim = {"key": self._store.make_id(), "messages": len(log.messages), "time": self._store.clock()}
         # Shielded: a client that goes away in the middle must not leave a claim that nobody extracts.
         with trio.CancelScope(shield=True):
-            # "replace": a claim still in live is of somebody who died before the rename, and means nothing.
-            await layout.write_durably(self._storage, f"{live}/{layout.CLAIM}", "replace", layout.to_json(claim))
+            # Replaces one that is there already: its writer died before the rename, and it means nothing.
+            await layout.write_durably(self._storage, f"{live}/{layout.CLAIM}", layout.to_json(claim))
             # An archive must never be without its key, or a second attempt would come under another one.
             await self._storage.fsync_directory(live)
             await self._storage.rename(live, target)
@@ -135,38 +135,41 @@ class Session:
         return CommitTask(extraction, number, extraction.start(number))
 
     async def _next_number(self) -> int:
-        numbers = await layout.archive_numbers(self._storage, self.id)
+        numbers = await archive_numbers(self._storage, self.id)
         if not numbers:
             await layout.ensure_directory(self._storage, layout.archives(self.id))
             # Before the rename into it: a durable entry in a directory that is not reachable would be a loss.
             await self._storage.fsync_directory(layout.home(self.id))
         return max(numbers, default=0) + 1
 
-    async def _make_live(self) -> None:
-        """Create the empty log and make every entry on the way to it durable.
+    async def _append(self, log: Log, record: bytes) -> None:
+        """Make the log, with this record, durable. Calls: open, write (when there is something), fsync, close."""
+        directory = layout.live(self.id)
+        if log.blank:
+            await self._make_live()
+        async with layout.opened(self._storage, layout.log(directory), "append") as file:
+            if log.blank:
+                # Every entry on the way, whoever made it, for that one may have died before its fsync. And before the
+                # first byte, so that a log with anything in it proves to later writers that this was done.
+                for parent in (directory, layout.home(self.id), layout.SESSIONS):
+                    await self._storage.fsync_directory(parent)
+            # Behind a torn line a record would be lost in it: that line is struck out first, in the same write.
+            if data := log.repair + record:
+                await file.write(data)
+            await file.fsync()
 
-        All of them, whoever created them, for that one may have died before its fsync. And before the first byte is
-        written, so that a log with anything in it proves to later writers that this was done.
-        """
-        live = layout.live(self.id)
+    async def _make_live(self) -> None:
+        """Calls: make_directory; in a new session: make_directory three times, the first of which fails."""
         try:
-            await layout.ensure_directory(self._storage, live)
+            await layout.ensure_directory(self._storage, layout.live(self.id))
         except FileNotFoundError:
             await layout.ensure_directory(self._storage, layout.home(self.id))
-            await layout.ensure_directory(self._storage, live)
-        await (await self._storage.open(f"{live}/{layout.LOG}", "append")).close()
-        for directory in (live, layout.home(self.id), layout.SESSIONS):
-            await self._storage.fsync_directory(directory)
-
-    async def _append(self, log: Log, record: bytes) -> None:
-        # After a torn line, a record would be lost in it: the line is struck out first, in the same write.
-        path = f"{layout.live(self.id)}/{layout.LOG}"
-        await layout.write_durably(self._storage, path, "append", log.repair + record)
+            await layout.ensure_directory(self._storage, layout.live(self.id))
 
     async def _find_archived(self, message_id: str) -> Message | None:
         # Newest first: a retry looks for what was sent a moment ago.
-        for number in reversed(await layout.archive_numbers(self._storage, self.id)):
-            log = await read_log(self._storage, f"{layout.archive(self.id, number)}/{layout.LOG}")
+        for number in reversed(await archive_numbers(self._storage, self.id)):
+            log = await read_log(self._storage, layout.log(layout.archive(self.id, number)))
             if (message := log.find(message_id)) is not None:
                 return message
         return None
@@ -179,7 +182,7 @@ class Session:
             )
 
     async def _read_live(self) -> Log:
-        return await read_log(self._storage, f"{layout.live(self.id)}/{layout.LOG}")
+        return await read_log(self._storage, layout.log(layout.live(self.id)))
 
     def _lock(self) -> AbstractAsyncContextManager[None]:
         return self._storage.lock(f"locks/{self.id}")

@@ -1,6 +1,7 @@
 """What a store asks of its storage: a directory, memory, or a simulated disk.
 
-Paths are relative and have forward slashes; ``""`` is the root. Beyond the signatures, the store relies on three promises:
+Paths are relative and have forward slashes; ``""`` is the root. Beyond the signatures, the store relies on three
+promises:
 
 - a rename is one atomic operation: after a crash it has happened in both parents or in neither;
 - what ``fsync`` and ``fsync_directory`` returned for survives the loss of power; anything else may not;

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 import trio
 
 from . import _layout as layout
+from ._archive import archive_numbers, read_status
 from ._directory import DirectoryStorage
 from ._errors import StoreClosed, StoreError, UnknownTask, UsageError
-from ._extraction import CommitTask, Extract, Extraction, Progress
+from ._extraction import Extract, Extraction
 from ._session import Session
 from ._storage import Storage
+from ._task import CommitTask, Progress
 
 _logger = logging.getLogger("oncestore")
 
@@ -59,7 +61,7 @@ class SessionStore:
         try:
             extraction, number = self.extraction(layout.check_session_id(session)), int(digits)
             if number == 0:
-                return CommitTask(extraction, 0, Progress("accepted").end("skipped"))
+                return CommitTask(extraction, 0, Progress().end("skipped"))
             status = await extraction.observe(number)
         except (UsageError, ValueError, FileNotFoundError) as error:
             raise UnknownTask(
@@ -67,7 +69,7 @@ class SessionStore:
                 "and is good only on the root it came from"
             ) from error
         if status == "completed" or (status == "failed" and number not in extraction.under_way):
-            return CommitTask(extraction, number, Progress("accepted").end(status))
+            return CommitTask(extraction, number, Progress().end(status))
         # Unfinished, here or elsewhere: to queue for the lease is to take over should its holder die.
         return CommitTask(extraction, number, extraction.start(number))
 
@@ -76,9 +78,9 @@ class SessionStore:
         for session in await self.storage.list(layout.SESSIONS):
             try:
                 extraction = self.extraction(layout.check_session_id(session))
-                numbers = await layout.archive_numbers(self.storage, session)
+                numbers = await archive_numbers(self.storage, session)
                 # In archive order: when the newest has a result, all have.
-                if numbers and await extraction.status(numbers[-1]) is None:
+                if numbers and await read_status(self.storage, session, numbers[-1]) == "accepted":
                     extraction.start(numbers[-1])
             except (OSError, StoreError) as error:
                 _logger.warning("session %s was not recovered: %s", session, error)

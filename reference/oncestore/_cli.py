@@ -1,0 +1,57 @@
+"""``oncestore show ROOT [SESSION]``: what is in a store, without changing or locking anything."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from . import _layout as layout
+from ._archive import archive_numbers, read_outcome, read_status
+from ._directory import DirectoryStorage
+from ._errors import StoreError, UsageError
+from ._log import read_log
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when done, 1 when a file makes no sense, 2 when the request does not."""
+    parser = argparse.ArgumentParser(prog="oncestore", description="Look into a session store.")
+    show = parser.add_subparsers(dest="command", required=True).add_parser("show", help="list sessions or one session")
+    show.add_argument("root", type=Path, help="the directory of the store")
+    show.add_argument("session", nargs="?", help="only this one, archive by archive")
+    arguments = parser.parse_args(argv)
+    try:
+        print(trio.run(_show, DirectoryStorage(arguments.root), arguments.session))
+    except (StoreError, OSError) as error:
+        print(f"oncestore: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+async def _show(storage: DirectoryStorage, session: str | None) -> str:
+    try:
+        sessions = await storage.list(layout.SESSIONS)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{storage.root} holds no store; give the directory that open_store was given") from error
+    if session is None:
+        rows = [["session", "live", "archives", "unfinished", "failed"]]
+        for name in sessions:
+            live, numbers = await read_log(storage, layout.log(layout.live(name))), await archive_numbers(storage, name)
+            states = [await read_status(storage, name, number) for number in numbers]
+            counts = (len(live.messages), len(states), states.count("accepted"), states.count("failed"))
+            rows.append([name, *map(str, counts)])
+    elif layout.check_session_id(session) not in sessions:
+        raise UsageError(f"there is no session {session!r} here; 'oncestore show {storage.root}' lists those there are")
+    else:
+        rows = [["task", "messages", "status", "text or error"]]
+        for number in await archive_numbers(storage, session):
+            log = await read_log(storage, layout.log(layout.archive(session, number)))
+            outcome, status = await read_outcome(storage, session, number), await read_status(storage, session, number)
+            said = "" if outcome is None else json.dumps(outcome.text if outcome.error is None else outcome.error)
+            rows.append([f"{session}:{number}", str(len(log.messages)), status, said])
+        live = await read_log(storage, layout.log(layout.live(session)))
+        rows.append(["live", str(len(live.messages)), "", ""])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
