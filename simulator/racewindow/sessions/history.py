@@ -242,7 +242,7 @@ class History:
         return self.observations[-1][2] if self.observations else None
 
     def completions(self) -> Iterator[tuple[str, int]]:
-        """(task, step) whenever a client learned that a task had completed: from its status, or by waiting in commit."""
+        """(task, step) whenever a client learned that a task had completed: from its status, or by waiting for it."""
         for seen in self.seen:
             if seen.status == "completed":
                 yield seen.task, seen.step
