@@ -375,6 +375,14 @@ class TestCompletedMeansSwitched:
         told.reload("b", "m1", at=(7, 8))
         assert broken(told, "completed-means-switched") == [(("m1",), 8)]
 
+    def test_a_commit_that_waited_for_a_failure(self) -> None:
+        """An answer is no success where the task failed; its messages may have gone back to live."""
+        told = Told()
+        told.commit("a", "m1", at=(2, 5), task="t1", wait=True)
+        told.reload("b", "m1", at=(7, 8))
+        told.see("t1", "failed", 90)
+        assert not broken(told, "completed-means-switched")
+
     @pytest.mark.parametrize("at", [(3, 5), (5, 7), (5, 20)])
     def test_a_reload_that_started_before(self, at: tuple[int, int]) -> None:
         """It may show either state, however late it returns."""
@@ -539,11 +547,14 @@ class TestTasksEnd:
         told.see("t1", status, 90)
         assert broken(told, "tasks-end") == [(("t1",), None)]
 
-    def test_accepted_and_never_heard_of_again(self) -> None:
-        """The acceptance alone is a promise."""
+    def test_a_task_that_nobody_could_ask(self) -> None:
+        """The process that knew it is dead; what the successor made of its archive is judged by nothing-stranded."""
         told = Told()
         told.commit("a", at=(1, 2), task="t1")
-        assert broken(told, "tasks-end") == [(("t1",), None)]
+        told.fault("process-crash", 3, "a")
+        told.rest(archive(1, "m1", state="pending", task="t1"))
+        assert not broken(told, "tasks-end")
+        assert broken(told, "nothing-stranded")
 
     @pytest.mark.parametrize("status", ["completed", "failed"])
     def test_a_task_that_ended(self, status: str) -> None:
@@ -554,11 +565,12 @@ class TestTasksEnd:
         told.see("t1", "running", 5, "a")
         assert not broken(told, "tasks-end")
 
-    def test_a_commit_that_waited(self) -> None:
-        """Its answer was the end."""
+    def test_a_commit_that_waited_in_vain(self) -> None:
+        """It answered, and its task goes on for ever."""
         told = Told()
         told.commit("a", at=(1, 5), task="t1", wait=True)
-        assert not broken(told, "tasks-end")
+        told.see("t1", "running", 90)
+        assert broken(told, "tasks-end") == [(("t1",), None)]
 
     @pytest.mark.parametrize("outcome", ["lost", "cancelled", "refused", "error"])
     def test_a_task_that_was_never_accepted(self, outcome: Outcome) -> None:

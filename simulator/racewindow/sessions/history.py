@@ -246,8 +246,10 @@ class History:
         for seen in self.seen:
             if seen.status == "completed":
                 yield seen.task, seen.step
+        failed = {seen.task for seen in self.seen if seen.status == "failed"}
         for call in self.of_kind("commit"):
-            if call.operation.wait and call.acknowledged and call.task is not None and call.returned is not None:
+            waited = call.operation.wait and call.acknowledged and call.task not in failed
+            if waited and call.task is not None and call.returned is not None:
                 yield call.task, call.returned
 
     def __repr__(self) -> str:

@@ -25,15 +25,16 @@ def _last_statuses(history: History) -> dict[str, str]:
     """Every accepted task and the status it was last seen with.
 
     A task is accepted when its commit was acknowledged, or when somebody saw it at work: a commit that lost its answer
-    need not have left a task behind.
+    need not have left a task behind. A task that nobody could ask for its status (the process that knew it is dead) is
+    not judged here; nothing-stranded judges what it should have done.
     """
-    statuses: dict[str, str] = {}
-    for call in history.of_kind("commit"):
-        if call.acknowledged and call.task is not None:
-            # A commit that waited and said ok is a completion seen.
-            statuses.setdefault(call.task, "completed" if call.operation.wait else "accepted")
-    for seen in sorted(history.seen, key=lambda seen: seen.step):
-        if seen.task in statuses or seen.status in _AT_WORK:
+    accepted = {call.task for call in history.of_kind("commit") if call.acknowledged}
+    accepted.update(seen.task for seen in history.seen if seen.status in _AT_WORK)
+    looks = sorted(history.seen, key=lambda seen: seen.step)
+    return {seen.task: seen.status for seen in looks if seen.task in accepted}
+
+
+_AT_WORK:
             statuses[seen.task] = seen.status
     return statuses
 
