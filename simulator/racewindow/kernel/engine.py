@@ -74,7 +74,7 @@ class Engine(ABC):
         self.points: list[Point] = []
         self.violations: list[Violation] = []
         self.current: Task | None = None
-        self.stopping = self.closed = False
+        self.stopping = self.closed = self.serial = False
         self.fatal: BaseException | None = None
         self.ended = False
         self.result: Any = None
@@ -167,7 +167,12 @@ class Engine(ABC):
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None: ...
     @abstractmethod
     def start(
-        self, function: Callable[[], Awaitable[Any]], name: str, process: Process | None, operation: str | None
+        self,
+        function: Callable[[], Awaitable[Any]],
+        name: str,
+        process: Process | None,
+        operation: str | None,
+        advance: bool,
     ) -> Task: ...
     @abstractmethod
     def event(self) -> Event: ...

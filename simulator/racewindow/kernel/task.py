@@ -77,7 +77,19 @@ class Task:
         parent: who started it.
     """
 
-    __slots__ = ("alive", "at_point", "handle", "index", "name", "operation", "parent", "point", "process", "send")
+    __slots__ = (
+        "alive",
+        "at_point",
+        "handle",
+        "index",
+        "name",
+        "operation",
+        "parent",
+        "point",
+        "process",
+        "send",
+        "waits_for",
+    )
 
     def __init__(
         self, name: str, index: int, *, parent: Task | None, process: Process, operation: str = "", handle: Any = None
@@ -91,6 +103,7 @@ class Task:
         self.alive = True
         self.at_point = False
         self.handle = handle
+        self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
         self.send: Callable[[Any], Any] | None = None
 
     def descends_from(self, other: Task) -> bool:

@@ -33,6 +33,7 @@ from racewindow.kernel._trio_internals import (
     forget,
     trio_path,
 )
+from racewindow.kernel._unwind import async_generators_unwound, unwind
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.task import DEFAULT, FORCED, FREE, PREEMPTION, Point, Process, Task
@@ -41,7 +42,6 @@ from racewindow.kernel.world import World
 T = TypeVar("T")
 
 _TRIO_FOLDER = str(Path(trio.__file__).parent)
-_CLOSE_ATTEMPTS_MAX = 100
 
 
 class VirtualClock(trio.abc.Clock):
@@ -92,9 +92,16 @@ class TrioEngine(Engine):
                 self._advance.append(self._adopt(self._runner.runq[-1], function_name(function)))
 
     def start(
-        self, function: Callable[[], Awaitable[Any]], name: str, process: Process | None, operation: str | None
+        self,
+        function: Callable[[], Awaitable[Any]],
+        name: str,
+        process: Process | None,
+        operation: str | None,
+        advance: bool,
     ) -> Task:
         task = self.new_task(name, process=process, operation=operation)
+        if advance:
+            self._advance.append(task)
         self._enlist(task, partial(self._guard, function))
         return task
 
@@ -130,7 +137,7 @@ class TrioEngine(Engine):
 
     def _adopt(self, handle: Any, name: str = "") -> Task:
         """Open the books of a task that the subject spawned in a nursery; the running task is its parent."""
-        name = name or function_name(handle.name)
+        name = name or function_name(handle.name.split()[0])
         parent = self.current
         task = self.new_task(f"{parent.name}/{name}" if parent and parent.parent else name)
         task.handle = handle
@@ -198,7 +205,16 @@ class TrioEngine(Engine):
             if len(points) >= max_steps:
                 return "max_steps"
             advancing = False
-            if self.timers_left and runner.deadlines.next_deadline() < inf:
+            if advance:
+                task = advance.popleft()
+                if not task.alive:
+                    continue
+                index = current = enabled.index(task)
+                advancing = True
+            elif self.serial:
+                index = current = 0
+                advancing = True
+            elif self.timers_left and runner.deadlines.next_deadline() < inf:
                 # The armed timer is one more thing that can happen next; it belongs to no task.
                 index = choose([*enabled, self.clock_task], current)
                 if index == len(enabled):
@@ -206,9 +222,6 @@ class TrioEngine(Engine):
                     self._advance_clock(runner.deadlines.next_deadline())
                     points[-1].choice = PREEMPTION if current >= 0 else FREE
                     continue
-            elif advance:
-                index = current = enabled.index(advance.popleft())
-                advancing = True
             elif len(enabled) > 1 or every_step:
                 index = choose(enabled, current)
             else:
@@ -224,7 +237,9 @@ class TrioEngine(Engine):
                     point.choice = FREE if index else DEFAULT
                 current = index
             points.append(point)
-            self.current = last = task
+            self.current = task
+            if not advancing:
+                last = task
 
             handle = task.handle
             context.task = handle
@@ -256,10 +271,8 @@ class TrioEngine(Engine):
                     message.label = f"{task.operation}/{message.label}"
             else:
                 current = self._settle(task, handle, message, final, current)
-            if self.enabled is not enabled:  # a crash took tasks away
-                current = self.enabled.index(task) if task in self.enabled else -1
-            if advancing:
-                last, current = None, -1
+            if advancing or self.enabled is not enabled:  # the last choice still counts; a crash may have taken it away
+                current = self.enabled.index(last) if last is not None and last in self.enabled else -1
 
     def _settle(self, task: Task, handle: Any, message: Any, final: Outcome[Any] | None, current: int) -> int:
         """A step ended in something else than a point: the end of the task, or one of trio's own traps."""
@@ -271,7 +284,7 @@ class TrioEngine(Engine):
             runner.task_exited(handle, final)
             return -1
         task.at_point = False
-        task.point = point = Point(_await_label(handle.coro))
+        task.point = point = Point(task.waits_for or _await_label(handle.coro))
         point.task = task
         if task.operation:
             point.label = f"{task.operation}/{point.label}"
@@ -324,26 +337,14 @@ class TrioEngine(Engine):
         self._runner.deadlines.expire(self._clock.now)
 
     def _dispose(self, context: Any) -> None:
-        """End what is left. The books are closed, so a ``finally`` block that runs now can change no verdict.
-
-        A block that awaits while its coroutine is closed makes ``close`` complain and stop there; asking again unwinds the
-        next one.
-        """
+        """End what is left. The books are closed, so a ``finally`` block that runs now can change no verdict."""
         runner = self._runner
         for task in reversed(self.tasks):
             handle = task.handle
             if handle is None or handle not in runner.tasks:
                 continue
             context.task = handle
-            for _ in range(_CLOSE_ATTEMPTS_MAX):
-                try:
-                    handle.context.run(handle.coro.close)
-                    break
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    if not (isinstance(error, RuntimeError) and "GeneratorExit" in str(error)):
-                        break
+            handle.context.run(unwind, handle.coro)
             forget(handle, runner)
         if runner.runq or self._nursery._cancel_status._children or runner.deadlines._heap:
             clear_leftovers(runner, self._nursery)
@@ -373,7 +374,7 @@ def run_on_trio(driver: Callable[[TrioEngine], T]) -> T:
     async def main() -> Outcome[T]:
         async with trio.open_nursery() as nursery:
             engine = TrioEngine(nursery, clock)
-            with _threads_inline():
+            with _threads_inline(), async_generators_unwound():
                 return capture(driver, engine)  # an error of ours must not come out wrapped in a nursery's group
 
     return trio.run(main, clock=clock).unwrap()

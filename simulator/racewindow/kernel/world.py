@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from racewindow.errors import InvariantViolation, UsageError
@@ -67,6 +68,7 @@ class World:
         name: str = "",
         process: Process | None = None,
         operation: str | None = None,
+        advance: bool = False,
     ) -> Task:
         """Start a task that belongs to the world and not to a nursery. An exception that escapes it fails the schedule.
 
@@ -75,18 +77,37 @@ class World:
             name: its role in traces and tokens; default: the function's name.
             process: the failure domain it dies with; default: that of the running task.
             operation: prefix for the labels of its points; default: that of the running task.
+            advance: run it to its first point before anything else may happen, as :meth:`together` does.
         """
         from racewindow.kernel.engine import function_name
 
-        return self._engine.start(function, name or function_name(function), process, operation)
+        return self._engine.start(function, name or function_name(function), process, operation, advance)
 
     def event(self) -> Event:
         """An event of the host (``trio.Event`` or ``asyncio.Event``)."""
         return self._engine.event()
 
+    async def wait(self, event: Event, label: str) -> None:
+        """``await event.wait()``, with a label of its own in traces and tokens."""
+        task = self.task
+        task.waits_for = label
+        try:
+            await event.wait()
+        finally:
+            task.waits_for = ""
+
     def scope(self) -> Scope:
         """A cancellable stretch: ``finished = await scope.run(f)``, and ``scope.cancel()`` from another task."""
         return self._engine.scope()
+
+    @contextmanager
+    def serially(self) -> Iterator[None]:
+        """Until the block ends nothing is up to the strategy: the runnable task created first runs. For setting a stage."""
+        self._engine.serial = True
+        try:
+            yield
+        finally:
+            self._engine.serial = False
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

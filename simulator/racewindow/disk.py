@@ -1,0 +1,364 @@
+"""A simulated disk: what is written, what is durable, and who may be interrupted where.
+
+Every call is a point when ``granularity="suspending"`` (several workers, a threaded client); with ``"atomic"`` storage calls do not
+yield. Lock acquisitions are points in both. The disk keeps two states: the *volatile* one that running processes see (the page
+cache), and the *durable* one that a loss of power leaves. File contents become durable by ``fsync`` of a handle; entries by
+``fsync_directory``. A rename is one atomic operation on both parents: it becomes durable as a whole.
+
+The disk implements the ``Storage`` protocol that a store like ``oncestore`` asks for, and adds what simulations need: whole-file
+writes, sync peeking for observers, and the faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+
+from racewindow.errors import UsageError
+from racewindow.kernel.world import World
+
+if TYPE_CHECKING:
+    from racewindow.kernel.engine import Event
+
+Granularity = Literal["suspending", "atomic"]
+GRANULARITIES: tuple[Granularity, ...] = ("suspending", "atomic")
+Mode = Literal["append", "create", "replace"]
+Persistence = Literal["lose-unsynced", "keep-all"]
+
+
+class LockBusy(Exception):
+    """A lock that was asked for without waiting is held by somebody else."""
+
+
+class _Node:
+    """A file or a directory: its volatile and its durable state."""
+
+    __slots__ = ("data", "durable_data", "durable_entries", "entries", "id", "is_directory")
+
+    def __init__(self, id: int, *, is_directory: bool) -> None:
+        self.id = id
+        self.is_directory = is_directory
+        self.entries: dict[str, _Node] = {}
+        self.durable_entries: dict[str, _Node] = {}
+        self.data = b""
+        self.durable_data = b""
+
+
+# One metadata operation: the directory entries that it sets (or removes: None), all together or not at all.
+_Change = list[tuple[_Node, str, "_Node | None"]]
+
+
+class _Lock:
+    __slots__ = ("held", "waiters")
+
+    def __init__(self) -> None:
+        self.held = False
+        self.waiters: list[Event] = []
+
+    def release(self) -> None:
+        # Whoever waits may get it: real file locks promise no order.
+        self.held = False
+        waiters, self.waiters = self.waiters, []
+        for event in waiters:
+            event.set()
+
+
+class Disk:
+    """One schedule's storage, shared by all its stores.
+
+    Args:
+        world: whose points the calls are.
+        granularity: ``suspending`` or ``atomic``.
+        hide: prefix of paths that labels leave out, for example ``sessions/s/``.
+
+    Raises:
+        UsageError: for another granularity.
+    """
+
+    def __init__(self, world: World, granularity: Granularity = "suspending", *, hide: str = "") -> None:
+        if granularity not in GRANULARITIES:
+            raise UsageError(f"unknown granularity {granularity!r}: use one of {', '.join(GRANULARITIES)}")
+        self._world = world
+        self._suspending = granularity == "suspending"
+        self._hide = hide
+        self._nodes = 1
+        self._root = _Node(0, is_directory=True)
+        self._pending: list[_Change] = []
+        self._locks: dict[str, _Lock] = {}
+
+    # -- the Storage protocol ------------------------------------------------------------------------------------------
+
+    async def read(self, path: str, *, label: str = "") -> bytes:
+        """The bytes of a file. Raises FileNotFoundError."""
+        await self._point(label or self._label(path, "read"), reads=self._resources(path))
+        node = self._file(path)
+        self._world.touch(f"file:{node.id}")
+        return node.data
+
+    async def list(self, path: str, *, label: str = "") -> list[str]:
+        """The sorted names in a directory. Raises FileNotFoundError."""
+        await self._point(label or self._label(path, "list"), reads=(*self._resources(path), f"entries:{path}"))
+        return sorted(self._directory(path).entries)
+
+    async def open(self, path: str, mode: Mode, *, label: str = "") -> DiskFile:
+        """Open for writing. Raises FileExistsError with ``create``, FileNotFoundError where the parent is missing."""
+        await self._point(label or self._label(path, "open"), reads=self._resources(path), writes=self._entry(path))
+        parent, name = self._parent(path)
+        node = parent.entries.get(name)
+        if node is not None and node.is_directory:
+            raise IsADirectoryError(path)
+        if node is not None and mode == "create":
+            raise FileExistsError(path)
+        if node is None:
+            node = self._new(is_directory=False)
+            self._change([(parent, name, node)])
+        elif mode == "replace":
+            self._world.touch(f"file:{node.id}", write=True)
+            node.data = b""
+        return DiskFile(self, node, path)
+
+    async def make_directory(self, path: str, *, label: str = "") -> None:
+        """Raises FileExistsError, and FileNotFoundError where the parent is missing."""
+        await self._point(label or self._label(path, "mkdir"), reads=self._resources(path), writes=self._entry(path))
+        parent, name = self._parent(path)
+        if name in parent.entries:
+            raise FileExistsError(path)
+        self._change([(parent, name, self._new(is_directory=True))])
+
+    async def rename(self, source: str, target: str, *, label: str = "") -> None:
+        """Move a file or directory atomically. Raises FileNotFoundError, and FileExistsError where the target is a directory."""
+        await self._point(
+            label or self._label(source, "rename"),
+            reads=(*self._resources(source), *self._resources(target)),
+            writes=(*self._entry(source), *self._entry(target)),
+        )
+        parent, name = self._parent(source)
+        node = parent.entries.get(name)
+        if node is None:
+            raise FileNotFoundError(source)
+        new_parent, new_name = self._parent(target)
+        replaced = new_parent.entries.get(new_name)
+        if replaced is not None and (replaced.is_directory or node.is_directory):
+            raise FileExistsError(target)
+        self._change([(parent, name, None), (new_parent, new_name, node)])
+
+    async def remove(self, path: str, *, label: str = "") -> None:
+        """Remove a file. Raises FileNotFoundError."""
+        await self._point(label or self._label(path, "remove"), reads=self._resources(path), writes=self._entry(path))
+        self._file(path)
+        parent, name = self._parent(path)
+        self._change([(parent, name, None)])
+
+    async def fsync_directory(self, path: str, *, label: str = "") -> None:
+        """Make the entries of a directory durable, and with them every operation that they depend on."""
+        await self._point(
+            label or self._label(path, "fsync"), reads=(*self._resources(path), f"entries:{path}"), writes=(f"durable:{path}",)
+        )
+        self._commit({self._directory(path)})
+
+    @asynccontextmanager
+    async def lock(self, path: str, *, wait: bool = True, label: str = "") -> AsyncIterator[None]:
+        """Exclude every other task of every store; released when its process dies.
+
+        Args:
+            path: name of the lock; no file is needed.
+            wait: wait until it is free.
+            label: of the point; default ``lock:path``.
+
+        Raises:
+            LockBusy: with ``wait=False``, when somebody holds it.
+        """
+        world = self._world
+        label = label or f"lock:{path}"
+        await world.point(label, reads=(), writes=(f"lock:{path}",))
+        lock = self._locks.setdefault(path, _Lock())
+        while lock.held:
+            if not wait:
+                raise LockBusy(path)
+            event = world.event()
+            lock.waiters.append(event)
+            await world.wait(event, label)
+        lock.held = True
+        process = world.task.process
+        process.on_crash.append(lock.release)
+        try:
+            yield
+        finally:
+            if not process.crashed:
+                world.touch(f"lock:{path}", write=True)
+                process.on_crash.remove(lock.release)
+                lock.release()
+
+    # -- whole-file calls, for stores whose storage has no handles -----------------------------------------------------
+
+    async def write(self, path: str, data: bytes, *, label: str = "") -> None:
+        """Replace a file's content in one call, making the file and its directories where they are missing."""
+        await self._point(label or self._label(path, "write"), reads=self._resources(path), writes=self._entry(path))
+        parent, name = self._make_parents(path)
+        node = parent.entries.get(name)
+        if node is None:
+            node = self._new(is_directory=False)
+            self._change([(parent, name, node)])
+        self._world.touch(f"file:{node.id}", write=True)
+        node.data = data
+
+    async def move(self, source: str, target: str, *, label: str = "") -> None:
+        """Move one file over another in one call, making the target's directories where they are missing."""
+        self._make_parents(target)
+        await self.rename(source, target, label=label)
+
+    # -- observers: no points, no effect -------------------------------------------------------------------------------
+
+    def peek(self, path: str) -> bytes | None:
+        """The volatile content of a file, or None."""
+        node = self._find(path)
+        return None if node is None or node.is_directory else node.data
+
+    def names(self, path: str) -> list[str]:
+        """The sorted volatile names in a directory; none where there is no directory."""
+        node = self._find(path)
+        return sorted(node.entries) if node is not None else []
+
+    # -- faults --------------------------------------------------------------------------------------------------------
+
+    def power_loss(self, persistence: Persistence = "lose-unsynced") -> None:
+        """All stores have died at one instant; decide what of their unsynced operations survives.
+
+        Args:
+            persistence: ``lose-unsynced`` keeps what was fsynced only; ``keep-all`` keeps everything.
+        """
+        if persistence not in ("lose-unsynced", "keep-all"):
+            raise UsageError(f"unknown persistence policy {persistence!r}: use lose-unsynced or keep-all")
+        if persistence == "keep-all":
+            self._commit({node for change in self._pending for node, _, _ in change})
+        self._pending.clear()
+        self._settle(self._root, keep=persistence == "keep-all")
+        self._locks.clear()
+
+    # -- insides -------------------------------------------------------------------------------------------------------
+
+    async def _point(
+        self, label: str, *, reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()
+    ) -> None:
+        if self._suspending:
+            await self._world.point(label, reads=reads, writes=writes)
+        else:
+            self._world.touch(*reads)
+            self._world.touch(*writes, write=True)
+
+    def _label(self, path: str, verb: str) -> str:
+        return f"{path.removeprefix(self._hide) or '/'}.{verb}"
+
+    @staticmethod
+    def _resources(path: str) -> tuple[str, ...]:
+        """Every entry on the way to ``path``: a rename of any of them changes what the path means."""
+        parts = path.split("/")
+        return tuple(f"entry:{'/'.join(parts[: count + 1])}" for count in range(len(parts)))
+
+    @staticmethod
+    def _entry(path: str) -> tuple[str, ...]:
+        return (f"entry:{path}", f"entries:{path.rpartition('/')[0]}")
+
+    def _new(self, *, is_directory: bool) -> _Node:
+        self._nodes += 1
+        return _Node(self._nodes, is_directory=is_directory)
+
+    def _find(self, path: str) -> _Node | None:
+        node: _Node | None = self._root
+        for part in path.split("/") if path else ():
+            if node is None:
+                return None
+            node = node.entries.get(part)
+        return node
+
+    def _file(self, path: str) -> _Node:
+        node = self._find(path)
+        if node is None:
+            raise FileNotFoundError(path)
+        if node.is_directory:
+            raise IsADirectoryError(path)
+        return node
+
+    def _directory(self, path: str) -> _Node:
+        node = self._find(path)
+        if node is None:
+            raise FileNotFoundError(path)
+        if not node.is_directory:
+            raise NotADirectoryError(path)
+        return node
+
+    def _parent(self, path: str) -> tuple[_Node, str]:
+        parent, _, name = path.rpartition("/")
+        return self._directory(parent), name
+
+    def _make_parents(self, path: str) -> tuple[_Node, str]:
+        node = self._root
+        *parents, name = path.split("/")
+        for part in parents:
+            if part not in node.entries:
+                self._change([(node, part, self._new(is_directory=True))])
+            node = node.entries[part]
+        return node, name
+
+    def _change(self, change: _Change) -> None:
+        for directory, name, node in change:
+            if node is None:
+                directory.entries.pop(name, None)
+            else:
+                directory.entries[name] = node
+        self._pending.append(change)
+
+    def _commit(self, directories: set[_Node]) -> None:
+        """Make the pending operations on these directories durable, with the earlier ones that share a directory with them."""
+        chosen: list[_Change] = []
+        for change in reversed(self._pending):
+            touched = {directory for directory, _, _ in change}
+            if touched & directories:
+                directories |= touched
+                chosen.append(change)
+        for change in reversed(chosen):
+            self._pending.remove(change)
+            for directory, name, node in change:
+                if node is None:
+                    directory.durable_entries.pop(name, None)
+                else:
+                    directory.durable_entries[name] = node
+
+    def _settle(self, node: _Node, *, keep: bool) -> None:
+        """Make volatile and durable state one, from ``node`` down."""
+        if keep:
+            node.durable_data = node.data
+        node.data = node.durable_data
+        node.entries = dict(node.durable_entries)
+        for child in node.entries.values():
+            self._settle(child, keep=keep)
+
+
+class DiskFile:
+    """A handle: it holds the file, not the name, and follows it through renames."""
+
+    __slots__ = ("_disk", "_node", "_path")
+
+    def __init__(self, disk: Disk, node: _Node, path: str) -> None:
+        self._disk = disk
+        self._node = node
+        self._path = path
+
+    async def write(self, data: bytes) -> None:
+        """Append; volatile until :meth:`fsync`."""
+        resource = f"file:{self._node.id}"
+        await self._disk._point(self._disk._label(self._path, "append"), reads=(resource,), writes=(resource,))
+        self._node.data += data
+
+    async def fsync(self) -> None:
+        """Make the content durable, whoever wrote it. The file's name is another matter."""
+        resource = f"file:{self._node.id}"
+        await self._disk._point(
+            self._disk._label(self._path, "fsync"), reads=(resource,), writes=(f"durable:{self._node.id}",)
+        )
+        self._node.durable_data = self._node.data
+
+    async def close(self) -> None:
+        """Let the file go; nothing else happens, so it is no point."""
+

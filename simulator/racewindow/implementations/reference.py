@@ -1,0 +1,119 @@
+"""The reference store, ``oncestore``, on the simulated disk.
+
+The adapter adds nothing to the protocol: it opens the real store on a simulated storage, hands it ids instead of random numbers and
+virtual time instead of the clock, and reads the files by itself when somebody wants to know what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import ClassVar
+
+import oncestore
+
+from racewindow.disk import Disk
+from racewindow.sessions.history import Archive, ArchiveState, Observation
+from racewindow.sessions.implementation import Environment, Handle, SessionStore
+
+
+class Reference(SessionStore):
+    """Reference: commit claims by one rename under the session's lock, extracts once, records by one replace."""
+
+    name = "reference"
+    store_type: ClassVar[type[oncestore.SessionStore]] = oncestore.SessionStore
+    storage: ClassVar[Callable[[Disk], oncestore.Storage]] = staticmethod(lambda disk: disk)
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env)
+        self._store: oncestore.SessionStore | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with oncestore.open_store(
+            type(self).storage(self.env.disk),
+            self._extract,
+            make_id=partial(self.env.serial, "id"),
+            clock=lambda: self.env.world.now,
+            store_type=self.store_type,
+        ) as store:
+            self._store = store
+            yield
+
+    async def _extract(self, messages: Sequence[oncestore.Message], key: str) -> str:
+        return await self.env.extract([message.content for message in messages], key=key)
+
+    async def load(self) -> Handle:
+        assert self._store is not None, "the store is loaded from after it was opened"
+        handle = ReferenceHandle(self._store.session(self.env.session))
+        await handle.reload()
+        return handle
+
+    @classmethod
+    def observe(cls, env: Environment) -> Observation:
+        home = f"sessions/{env.session}"
+        numbers = sorted(int(name) for name in env.disk.names(f"{home}/archives"))
+        return Observation(
+            live=_messages(env.disk, f"{home}/live"),
+            archives=tuple(_archive(env, f"{home}/archives/{number}", number) for number in numbers),
+        )
+
+
+class ReferenceHandle:
+    """One handle of the reference store."""
+
+    def __init__(self, session: oncestore.Session) -> None:
+        self._session = session
+
+    async def add(self, message: str) -> None:
+        await self._session.add("user", message)
+
+    async def commit(self, *, wait: bool) -> ReferenceTicket | None:
+        task = await self._session.commit(wait=wait)
+        return None if task.status == "skipped" else ReferenceTicket(task)
+
+    async def reload(self) -> tuple[str, ...]:
+        return tuple(message.content for message in await self._session.reload())
+
+
+class ReferenceTicket:
+    """A commit of the reference store."""
+
+    messages: tuple[str, ...] = ()
+
+    def __init__(self, task: oncestore.CommitTask) -> None:
+        self._task = task
+        self.id = task.id
+
+    async def wait(self) -> str:
+        return await self._task.wait()
+
+    async def status(self) -> str:
+        return self._task.status
+
+
+def _messages(disk: Disk, directory: str) -> tuple[str, ...]:
+    """The ids in a log, read without the store's help; a line torn by a crash is no message."""
+    ids = []
+    for line in (disk.peek(f"{directory}/messages.jsonl") or b"").splitlines():
+        start = line.find(b"{")
+        try:
+            ids.append(str(json.loads(line[start:])["content"]))
+        except (ValueError, KeyError):
+            continue
+    return tuple(ids)
+
+
+def _archive(env: Environment, path: str, number: int) -> Archive:
+    names = env.disk.names(path)
+    extracted = "extraction.json" in names
+    state: ArchiveState = "extracted" if extracted else "failed" if "failure.json" in names else "pending"
+    return Archive(
+        number=number,
+        messages=_messages(env.disk, path),
+        state=state,
+        effects=int(extracted),
+        task=f"{env.session}:{number}",
+    )

@@ -1,0 +1,351 @@
+"""One implementation in one scenario: the subject that experiments explore."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from racewindow.disk import GRANULARITIES, Disk, Granularity
+from racewindow.errors import RacewindowError, UsageError
+from racewindow.kernel.engine import Event, Scope
+from racewindow.kernel.run import Limits, TimeMode
+from racewindow.kernel.task import Process, Task
+from racewindow.kernel.world import World
+from racewindow.sessions.goals import GOALS
+from racewindow.sessions.history import Call, History
+from racewindow.sessions.implementation import Environment, Handle, Refused, SessionStore, Ticket
+from racewindow.sessions.invariants import judge
+from racewindow.sessions.scenario import TOPOLOGIES, Client, Operation, Scenario, Topology
+
+QUIET_S = 3600.0  # virtual seconds after which a store that still waits for a timer is taken as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """An implementation, a scenario, and the granularity: all that a verdict depends on besides the schedule.
+
+    Attributes:
+        implementation: a :class:`SessionStore` class.
+        scenario: the workload.
+        topology: which clients share a handle or a store.
+        disk: ``suspending`` or ``atomic``.
+        time: ``idle`` or ``adversarial``.
+        max_steps: of one schedule.
+
+    Raises:
+        UsageError: for a topology, granularity or time mode that does not exist.
+    """
+
+    implementation: type[SessionStore]
+    scenario: Scenario
+    topology: Topology = "same-store"
+    disk: Granularity = "suspending"
+    time: TimeMode = "idle"
+    max_steps: int = 2_000
+
+    def __post_init__(self) -> None:
+        for value, known, what in (
+            (self.topology, TOPOLOGIES, "topology"),
+            (self.disk, GRANULARITIES, "disk granularity"),
+            (self.time, ("idle", "adversarial"), "time mode"),
+        ):
+            if value not in known:
+                raise UsageError(f"unknown {what} {value!r}: use one of {', '.join(known)}")
+
+    @property
+    def name(self) -> str:
+        """Implementation, scenario, topology and granularity, as tokens carry them."""
+        parts = [self.implementation.name, self.scenario.name, self.topology, self.disk]
+        return "/".join(parts if self.time == "idle" else [*parts, self.time])
+
+    @property
+    def checksum(self) -> str:
+        """Eight hex digits over the scenario's text and the granularity."""
+        text = "|".join((self.scenario.text, self.topology, self.disk, self.time))
+        return f"{zlib.crc32(text.encode()):08x}"
+
+    @property
+    def limits(self) -> Limits:
+        """What one schedule may use up."""
+        return Limits(max_steps=self.max_steps, time=self.time)
+
+    @property
+    def not_applicable(self) -> str:
+        """Why the scenario says nothing about this implementation; empty when it does."""
+        kinds = {operation.kind for client in self.scenario.clients for operation in client.operations}
+        capabilities = self.implementation.capabilities
+        if "crash" in kinds and not capabilities.crash:
+            return "its process cannot be crashed here"
+        if "power-loss" in kinds and not capabilities.durable:
+            return "it does not promise to survive a loss of power"
+        return ""
+
+    def subject(self, on_step: Callable[[Environment], None] | None = None) -> Callable[[World], Any]:
+        """The async function to explore; it returns the :class:`History` of its schedule.
+
+        Args:
+            on_step: called when the schedule is set up, with its environment (for timelines that look at the storage).
+        """
+        return partial(self._play, on_step)
+
+    async def _play(self, on_step: Callable[[Environment], None] | None, world: World) -> History:
+        disk = Disk(world, self.disk, hide="sessions/s/")
+        env = Environment(world, disk)
+        if on_step is not None:
+            on_step(env)
+        play = _Play(self, env)
+        with world.serially():
+            await play.set_up()
+        play.begin()
+        await world.quiet(within_s=QUIET_S)
+        await play.finish()
+        for violation in judge(env.history, self.implementation.capabilities):
+            world.violate(violation)
+        return env.history
+
+    def reached(self, history: History) -> set[str]:
+        """The goals of the scenario that this history reached."""
+        return {goal for goal in self.scenario.goals if GOALS[goal].reached(history)}
+
+    def __repr__(self) -> str:
+        return f"<Case {self.name}>"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    """One store process."""
+
+    number: int
+    process: Process
+    store: SessionStore
+    ready: Event
+    clients: list[_Actor] = field(default_factory=list)
+    handle: Handle | None = None  # the shared one, in topology same-handle
+
+
+@dataclass(slots=True, kw_only=True)
+class _Actor:
+    """One client: where it is in its list of operations. It outlives the store that serves it."""
+
+    client: Client
+    store: _Running | None
+    ended: Event
+    next: int = 0
+    handle: Handle | None = None
+    call: Call | None = None
+    scope: Scope | None = None
+    ticket: Ticket | None = None
+    task: Task | None = None
+
+
+class _Play:
+    """One schedule of a case."""
+
+    def __init__(self, case: Case, env: Environment) -> None:
+        self.case = case
+        self.env = env
+        self.world = env.world
+        self.history = env.history
+        self.actors: dict[str, _Actor] = {}
+        self.stores: list[_Running] = []
+        self.tickets: dict[str, tuple[_Running, Ticket]] = {}
+        self.cancellable = any(op.kind == "cancel" for client in case.scenario.clients for op in client.operations)
+
+    # -- before and after ----------------------------------------------------------------------------------------------
+
+    async def set_up(self) -> None:
+        """Open the stores and load the handles, one after the other: the race begins afterwards."""
+        shared: _Running | None = None
+        for client in self.case.scenario.clients:
+            actor = _Actor(client=client, store=None, ended=self.world.event())
+            self.actors[client.name] = actor
+            if not any(op.kind in ("add", "commit", "reload", "wait") for op in client.operations):
+                continue  # a bystander, who only makes faults happen
+            if shared is None or self.case.topology == "separate-stores":
+                shared = self._open()
+                await shared.ready.wait()
+                await self.world.quiet()
+            actor.store = shared
+            shared.clients.append(actor)
+            await self._load(actor, shared)
+        await self.world.quiet()
+
+    def begin(self) -> None:
+        """Start the clients, each advanced to its first operation."""
+        for name, actor in self.actors.items():
+            process = actor.store.process if actor.store else None
+            actor.task = self.world.start(partial(self._client, actor), name=name, process=process, advance=True)
+
+    async def finish(self) -> None:
+        """Nothing moves any more: take a last look, as a new client would."""
+        self.history.unfinished = tuple(name for name, actor in self.actors.items() if not actor.ended.is_set())
+        for ticket, (running, _) in self.tickets.items():
+            if not running.process.crashed:
+                status = await self.tickets[ticket][1].status()
+                self.history.see(ticket, status, self.world.step)
+        self._observe("quiescence")
+
+    def _observe(self, when: Any) -> None:
+        self.history.observe(self.world.step, when, self.case.implementation.observe(self.env))
+
+    # -- stores --------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> _Running:
+        number = len(self.stores) + 1
+        running = _Running(
+            number=number,
+            process=self.world.process(f"store{number}"),
+            store=self.case.implementation(self.env),
+            ready=self.world.event(),
+        )
+        self.stores.append(running)
+        self.world.start(partial(self._keep, running), name=f"store{number}", process=running.process, operation="open")
+        return running
+
+    async def _keep(self, running: _Running) -> None:
+        forever = self.world.event()
+        async with running.store.running():
+            running.ready.set()
+            await self.world.wait(forever, "idle")
+
+    async def _load(self, actor: _Actor, running: _Running) -> None:
+        if self.case.topology == "same-handle":
+            if running.handle is None:
+                running.handle = await running.store.load()
+            actor.handle = running.handle
+        else:
+            actor.handle = await running.store.load()
+
+    # -- clients -------------------------------------------------------------------------------------------------------
+
+    async def _client(self, actor: _Actor) -> None:
+        running = actor.store
+        if running is not None and actor.handle is None:  # its store died, and it comes back to the next one
+            await self.world.wait(running.ready, "reconnect")
+            await self._load(actor, running)
+        operations = actor.client.operations
+        while actor.next < len(operations):
+            operation = operations[actor.next]
+            if operation.kind == "after":
+                await self.world.wait(self.actors[operation.argument].ended, f"after {operation.argument}")
+            else:
+                await self._operate(actor, operation)
+            actor.next += 1
+        self.world.touch(f"client:{actor.client.name}", write=True)
+        actor.ended.set()
+
+    async def _operate(self, actor: _Actor, operation: Operation) -> None:
+        world, history = self.world, self.history
+        number = actor.store.number if actor.store else 0
+        actor.call = call = history.invoke(actor.client.name, actor.next, operation, world.step, store=number)
+        await world.point(str(operation))
+        world.task.operation = operation.kind
+        try:
+            if operation.kind in ("crash", "power-loss", "cancel"):
+                self._fault(actor, operation)
+                history.answer(call, world.step, "ok")
+            elif not self.cancellable:
+                await self._do(actor, operation, call)
+            else:
+                actor.scope = world.scope()
+                finished = await actor.scope.run(partial(self._do, actor, operation, call))
+                if not finished and call.returned is None:
+                    history.answer(call, world.step, "cancelled")
+        except Refused as refusal:
+            history.answer(call, world.step, "busy" if refusal.busy else "refused", error=str(refusal))
+            world.note(f"{operation} {call.outcome}")
+        except (RacewindowError, AssertionError):
+            raise  # our mistake, not the store's
+        except Exception as error:
+            history.answer(call, world.step, "error", error=f"{type(error).__name__}: {error}")
+            world.note(f"{operation} failed: {type(error).__name__}")
+        finally:
+            if not world.task.process.crashed:
+                world.task.operation = ""
+                actor.call = actor.scope = None
+
+    async def _do(self, actor: _Actor, operation: Operation, call: Call) -> None:
+        handle, world, history = actor.handle, self.world, self.history
+        assert handle is not None and actor.store is not None
+        if operation.kind == "add":
+            await handle.add(operation.argument)
+            history.answer(call, world.step, "ok", messages=(operation.argument,))
+            world.note(f"{operation.argument} acknowledged")
+        elif operation.kind == "reload":
+            seen = tuple(await handle.reload())
+            history.answer(call, world.step, "ok", messages=seen)
+            world.note(f"sees {' '.join(seen) or 'nothing'}")
+        elif operation.kind == "commit":
+            ticket = await handle.commit(wait=operation.wait)
+            if ticket is None:
+                history.answer(call, world.step, "skipped")
+                world.note("skipped")
+                return
+            actor.ticket = ticket
+            self.tickets[ticket.id] = (actor.store, ticket)
+            history.answer(call, world.step, "ok", messages=ticket.messages, task=ticket.id)
+            world.note("committed" if operation.wait else "accepted")
+        elif operation.kind == "wait":
+            status = "completed"
+            if actor.ticket is not None:
+                status = await actor.ticket.wait()
+                history.see(actor.ticket.id, status, world.step, actor.client.name)
+                world.note(f"{status} seen")
+            history.answer(call, world.step, "ok" if actor.ticket is not None else "skipped")
+
+    # -- faults --------------------------------------------------------------------------------------------------------
+
+    def _fault(self, actor: _Actor, operation: Operation) -> None:
+        target = self.actors.get(operation.argument, actor)
+        if operation.kind == "cancel":
+            if target.scope is not None:
+                self.history.fault("cancel", self.world.step, operation.argument)
+                self.world.note(f"cancels {target.call.operation if target.call else 'nothing'} of {target.client.name}")
+                target.scope.cancel()
+            return
+        # Started apart, for a client may crash the store that it runs in itself.
+        self.world.start(
+            partial(self._crash, actor, target, operation),
+            name=operation.kind,
+            process=self.world.process("fault"),
+            operation="",
+            advance=True,
+        )
+
+    async def _crash(self, actor: _Actor, target: _Actor, operation: Operation) -> None:
+        world, history = self.world, self.history
+        powerless = operation.kind == "power-loss"
+        dying = [running for running in self.stores if not running.process.crashed and (powerless or running is target.store)]
+        if not dying:
+            return
+        history.fault(operation.kind, world.step, "" if powerless else target.client.name)
+        world.note(f"{operation.kind} of {' and '.join(running.process.name for running in dying)}")
+        for running in dying:
+            world.crash(running.process)
+        if powerless:
+            self.env.disk.power_loss("keep-all" if operation.argument == "keep-all" else "lose-unsynced")
+        self._observe("after-crash")
+        for running in dying:
+            successor = self._open()
+            for client in running.clients:
+                self._come_back(client, successor)
+
+    def _come_back(self, actor: _Actor, running: _Running) -> None:
+        """The client outlives its store: the operation under way is lost, the next ones go to the successor."""
+        actor.store = running
+        running.clients.append(actor)
+        actor.handle = actor.ticket = actor.scope = None
+        if actor.ended.is_set():
+            return
+        if actor.call is not None:
+            if actor.call.returned is None:
+                outcome = "ok" if actor.call.operation.kind in ("crash", "power-loss") else "lost"
+                self.history.answer(actor.call, self.world.step, outcome)
+            actor.next += 1
+            actor.call = None
+        actor.task = self.world.start(
+            partial(self._client, actor), name=actor.client.name, process=running.process, operation=""
+        )

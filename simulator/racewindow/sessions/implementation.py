@@ -1,0 +1,174 @@
+"""What a session store under test has to offer, and what it is given.
+
+An implementation is a class: its instances are *stores* (one process's view of the storage), which load *handles*. Thirty lines are
+enough; :mod:`racewindow.implementations.designs` has examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, Protocol
+
+from racewindow.disk import Disk
+from racewindow.kernel.task import Task
+from racewindow.kernel.world import World
+from racewindow.sessions.capabilities import Capabilities
+from racewindow.sessions.history import History, Observation
+
+
+class Refused(Exception):
+    """Raised by a handle that does nothing, and says so: stale, busy, in conflict. A correct outcome.
+
+    Args:
+        reason: for a person.
+        busy: somebody else is at work; trying later may succeed.
+    """
+
+    def __init__(self, reason: str, *, busy: bool = False) -> None:
+        super().__init__(reason)
+        self.busy = busy
+
+
+class Ticket(Protocol):
+    """A commit that was accepted.
+
+    Attributes:
+        id: of its task.
+        messages: ids that it claimed, where the store says so; else empty.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def messages(self) -> Sequence[str]: ...
+
+    async def wait(self) -> str:
+        """Wait for the task's end, and give its status: ``completed`` or ``failed``."""
+
+    async def status(self) -> str:
+        """Its status now: ``accepted``, ``running``, ``completed`` or ``failed``."""
+
+
+class Handle(Protocol):
+    """One loaded session object."""
+
+    async def add(self, message: str) -> None:
+        """Add a message whose text is its id; returning acknowledges it."""
+
+    async def commit(self, *, wait: bool) -> Ticket | None:
+        """Archive the live messages and have them extracted; None when there was nothing to commit.
+
+        With ``wait``, return after the extraction. Raises Refused when nothing was done.
+        """
+
+    async def reload(self) -> Sequence[str]:
+        """Load again from storage, and give the ids that are live."""
+
+
+class SessionStore:
+    """Base of the implementations: subclass it, give it a name and a ``load``.
+
+    Attributes:
+        name: on the command line, in charts and tokens.
+        host: ``trio`` or ``asyncio``.
+        capabilities: what it promises; only that is judged.
+        env: what it is given.
+    """
+
+    name: ClassVar[str] = ""
+    host: ClassVar[str] = "trio"
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+
+    @classmethod
+    def summary(cls) -> str:
+        """One line for a person: the first line of the docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """The life of the store's process. What stands before ``yield`` is its start, with recovery; override where needed."""
+        yield
+
+    async def load(self) -> Handle:
+        """A new handle on the session, loaded from storage."""
+        raise NotImplementedError(f"{type(self).__name__} has to say how a handle is loaded: async def load(self)")
+
+    @classmethod
+    def observe(cls, env: Environment) -> Observation:
+        """What is in storage now, read by somebody who is not the store: no points, no effect."""
+        raise NotImplementedError(f"{cls.__name__} has to say what is in its storage: def observe(cls, env)")
+
+
+class Environment:
+    """What the stores of one schedule share: their storage, their extractor, and the world they live in.
+
+    Attributes:
+        world: the schedule's world.
+        disk: simulated storage, shared by all stores.
+        shared: anything else that is storage-wide (a durable queue, a service), by name.
+        session: id of the session under test.
+        history: where the extractor's ledger is kept.
+    """
+
+    def __init__(self, world: World, disk: Disk, *, session: str = "s") -> None:
+        self.world = world
+        self.disk = disk
+        self.shared: dict[str, Any] = {}
+        self.session = session
+        self.history = History()
+        self._serials: dict[str, int] = {}
+
+    def serial(self, kind: str) -> str:
+        """A fresh id, ``kind-1`` and so on: ids must not differ from run to run."""
+        self._serials[kind] = self._serials.get(kind, 0) + 1
+        return f"{kind}-{self._serials[kind]}"
+
+    def point(self, label: str) -> Awaitable[None]:
+        """A point that touches anything."""
+        return self.world.point(label)
+
+    def background(self, function: Callable[[], Awaitable[Any]], name: str) -> Task:
+        """Start background work that lives and dies with the store that runs now.
+
+        Args:
+            function: async function without arguments.
+            name: short role; the task is called ``<who started it>/<name>``.
+        """
+        parent = self.world.task
+        return self.world.start(function, name=f"{parent.name}/{name}")
+
+    async def extract(self, messages: Sequence[str], *, key: str = "", label: str = "extract") -> str:
+        """The slow extractor: takes messages, gives ``SUM(ids)``, and keeps a ledger of what it was handed.
+
+        It is one point before it gets the messages and one before it answers, so that others may come in between.
+
+        Args:
+            messages: ids, or summaries of them.
+            key: idempotency key, where the store has one.
+            label: of its points.
+        """
+        world, history = self.world, self.history
+        await world.point(label, reads=(), writes=("extractor",))
+        handover = history.hand_over(messages, world.step, caller=world.task.name, key=key)
+        world.note(f"extract {' '.join(messages)}")
+
+        def lost() -> None:
+            history.end_handover(handover, world.step, "lost")
+
+        process = world.task.process
+        process.on_crash.append(lost)
+        try:
+            await world.point(f"{label}/answer", reads=(), writes=("extractor",))
+        except BaseException:
+            if not process.crashed:
+                history.end_handover(handover, world.step, "lost")
+            raise
+        finally:
+            if not process.crashed:
+                process.on_crash.remove(lost)
+        history.end_handover(handover, world.step, "succeeded")
+        return f"SUM({', '.join(messages)})"
