@@ -34,11 +34,6 @@ def _last_statuses(history: History) -> dict[str, str]:
     return {seen.task: seen.status for seen in looks if seen.task in accepted}
 
 
-_AT_WORK:
-            statuses[seen.task] = seen.status
-    return statuses
-
-
 _AT_WORK = ("accepted", "pending", "running")
 
 INVARIANT = Invariant(
