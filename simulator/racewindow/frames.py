@@ -98,7 +98,9 @@ MATRIX: tuple[Column, ...] = (
     _VIOLATION,
     Column(name="schedules", dtype="int64", unit="schedules", meaning="schedules executed", default=0),
     Column(name="failures", dtype="int64", unit="schedules", meaning="schedules with a violation", default=0),
-    Column(name="complete", dtype="bool", unit="", meaning="every schedule within the bound was covered", default=False),
+    Column(
+        name="complete", dtype="bool", unit="", meaning="every schedule within the bound was covered", default=False
+    ),
     Column(name="bound", dtype="str", unit="", meaning="the bound, as preemptions<=2, or empty", default=""),
     Column(name="strategy", dtype="str", unit="", meaning="how schedules were chosen", default=""),
     _TOKEN,
@@ -364,15 +366,13 @@ def ribbons(frame: pd.DataFrame) -> list[tuple[dict[str, str], list[dict[str, An
             f"gap {row['gap']} of {row['implementation']} in {row['scenario']} ({row['topology']}, disk={row['disk']}) "
             f"has two rows. One map has one row for each gap: filter the frame to one victim and one intruder."
         )
-    plain = frame.assign(**{name: frame[name].astype("str") for name in (*RIBBON, "phase", "outcome")})
-    for name in ("token", "task"):
-        if name not in plain:
-            plain[name] = ""
-    found = []
-    for key, group in plain.groupby(list(RIBBON), observed=True, sort=False):
-        cells: list[dict[str, Any]] = group.sort_values("gap").to_dict("records")
-        found.append((dict(zip(RIBBON, map(str, key), strict=True)), cells))
-    return found
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for cell in conform(frame, WINDOWS, "windows").to_dict("records"):
+        found.setdefault(tuple(cell[name] for name in RIBBON), []).append(cell)
+    return [
+        (dict(zip(RIBBON, key, strict=True)), sorted(cells, key=lambda cell: cell["gap"]))
+        for key, cells in found.items()
+    ]
 
 
 def kinds(violation: str) -> tuple[str, ...]:

@@ -19,13 +19,13 @@ from racewindow.charts._style import (
     Look,
     elide,
     figure_of,
+    brief,
     looks,
-    meaning,
     style,
     text_width,
     wrap,
 )
-from racewindow.frames import MATRIX, kinds, require
+from racewindow.frames import MATRIX, conform, kinds, require
 
 # Lengths in points.
 ROW, MARGIN, STRIP = 45.0, 12.0, 8.0
@@ -34,7 +34,7 @@ WORD, SMALL, LABEL = 8.0, 6.8, 8.0
 _TINT = {"proved": "#d5ece3", "passed": "#ecf5f1", "failed": "#fbe3d6", "unknown": "#faf6d2", "not-applicable": PAPER}
 _WORD = {
     "proved": "✓ proved",
-    "passed": "passed",
+    "passed": "○ passed",
     "failed": "✗ FAILED",
     "unknown": "? unknown",
     "not-applicable": "n/a",
@@ -60,8 +60,9 @@ def matrix(frame: pd.DataFrame, *, ax: Axes | None = None, legend: bool = True, 
         UsageError: a column is missing.
     """
     require(frame, [column for column in MATRIX if column.name not in ("token", "reason")], "matrix")
-    plain = frame.assign(
-        **{name: frame[name].astype("str") for name in ("scenario", "topology", "disk", "implementation", "verdict")}
+    plain = conform(frame, MATRIX, "matrix")
+    plain = plain.assign(
+        **{name: plain[name].astype("str") for name in ("scenario", "topology", "disk", "implementation", "verdict")}
     )
     rows = list(dict.fromkeys(zip(plain["scenario"], plain["topology"], plain["disk"], strict=True)))
     names = list(dict.fromkeys(plain["implementation"]))
@@ -77,7 +78,7 @@ def matrix(frame: pd.DataFrame, *, ax: Axes | None = None, legend: bool = True, 
             across = width * 72 - 2 * MARGIN
             left = min(max((_label_room(row) for row in rows), default=60.0) + 10, across * 0.3)
             column = (across - left) / max(1, len(names))
-            head = 11.0 * max((len(_head(name, column)) for name in names), default=1) + 8
+            head = _head_height(names, column)
             foot = _footer_height(plain, across) if legend else 0.0
             height = MARGIN * 2 + head + ROW * max(1, len(rows)) + foot
             figure.set_size_inches(width, height / 72)
@@ -105,6 +106,17 @@ def _head(name: str, column: float) -> list[str]:
     return wrap(name, column - 6, LABEL, bold=True, lines=3)
 
 
+def _upright(names: Sequence[str], column: float) -> bool:
+    """Whether some name does not fit across its column, so that all are written upwards."""
+    return any("…" in line for name in names for line in _head(name, column))
+
+
+def _head_height(names: Sequence[str], column: float) -> float:
+    if _upright(names, column):
+        return max(text_width(name, LABEL, bold=True) for name in names) + 12
+    return 11.0 * max((len(_head(name, column)) for name in names), default=1) + 8
+
+
 def _where(row: tuple[str, str, str]) -> str:
     return " · ".join(part for part in row[1:] if part)
 
@@ -126,11 +138,20 @@ def _grid(
     ax.spines[:].set_visible(False)
     ax.patch.set_visible(False)
     styles = looks(kind for cell in cells.values() for kind in _broken(cell))
+    upright = _upright(names, column)
     for number, name in enumerate(names):
+        if upright:
+            look = {"rotation": 90, "ha": "center", "va": "bottom"}
+            _text(ax, name, (number + 0.5, 0), (0, 6), size=LABEL, weight="bold", **look)
+            continue
         for line, text in enumerate(reversed(_head(name, column))):
             _text(ax, text, (number + 0.5, 0), (0, 6 + 11 * line), size=LABEL, weight="bold", ha="center", va="bottom")
     for number, row in enumerate(rows):
-        _row_label(ax, number, row, left or 110.0)
+        again = number > 0 and rows[number - 1][0] == row[0]
+        _row_label(ax, number, row, left or 110.0, again=again)
+        if number and not again:
+            ends = ((-left / column), max(1, len(names)))
+            ax.plot(ends, (number, number), color=INFEASIBLE_HATCH, linewidth=0.8, clip_on=False, scalex=False)
         for place, name in enumerate(names):
             cell = cells.get((row, name))
             if cell is not None:
@@ -139,8 +160,9 @@ def _grid(
         _text(ax, "nothing was compared", (0.5, 0.5), (0, 0), size=WORD, color=MUTED, ha="center", va="center")
 
 
-def _row_label(ax: Axes, number: int, row: tuple[str, str, str], left: float) -> None:
-    lines = wrap(row[0], left - 10, LABEL, bold=True, lines=2)
+def _row_label(ax: Axes, number: int, row: tuple[str, str, str], left: float, *, again: bool) -> None:
+    """Scenario, topology and granularity; a scenario of several rows is named in its first."""
+    lines = [] if again else wrap(row[0], left - 10, LABEL, bold=True, lines=2)
     where = wrap(_where(row), left - 10, SMALL, lines=2)
     tall = 10.5 * len(lines) + 9.5 * len(where)
     y = tall / 2
@@ -156,9 +178,7 @@ def _broken(cell: Mapping[str, Any]) -> tuple[str, ...]:
     return (kinds(cell["violation"]) or ("violation",)) if cell["verdict"] == "failed" else ()
 
 
-def _cell(
-    ax: Axes, x: int, y: int, cell: Mapping[str, Any], styles: Mapping[str, Look], *, column: float
-) -> None:
+def _cell(ax: Axes, x: int, y: int, cell: Mapping[str, Any], styles: Mapping[str, Look], *, column: float) -> None:
     verdict = cell["verdict"]
     pad = 1.5 / column
     ax.add_patch(Rectangle((x + pad, y + 0.03), 1 - 2 * pad, 0.94, facecolor=_TINT[verdict], linewidth=0))
@@ -181,66 +201,68 @@ def _cell(
     frame = Rectangle((x + pad, y + 0.03), 1 - 2 * pad, 0.94, fill=False, edgecolor=INFEASIBLE_HATCH, linewidth=0.6)
     ax.add_patch(frame)
     room = column - STRIP - 9
-    lines = [(_WORD[verdict], True), *((line, False) for line in _lines(cell, broken, room))]
+    words = (_WORD[verdict], _WORD[verdict].split()[-1], _WORD[verdict].split()[0])
+    word = next((word for word in words if text_width(word, WORD, bold=True) <= room), words[-1])
+    lines = [(word, True), *((line, False) for line in _lines(cell, broken, room))]
     down = sum(10.0 if bold else 9.0 for _, bold in lines) / 2
     for text, bold in lines:
         size = WORD if bold else SMALL
         at = (x + pad + STRIP / column, y + 0.5)
         weight = "bold" if bold and verdict != "not-applicable" else "normal"
         colour = MUTED if verdict == "not-applicable" else INK
-        _text(ax, elide(text, room, size, bold=bold), at, (4, down), size=size, weight=weight, va="top", color=colour)
+        _text(ax, text, at, (4, down), size=size, weight=weight, va="top", color=colour)
         down -= 10.0 if bold else 9.0
 
 
 def _lines(cell: Mapping[str, Any], broken: Sequence[str], room: float) -> list[str]:
-    """What stands under the word: the kinds (two at most), then the counts."""
-    told = [meaning(kind) for kind in broken]
+    """What stands under the word: the kinds (two at most), then the counts. In a tiny cell the strip must do."""
+    told = [elide(brief(kind), room, SMALL) for kind in broken]
     if len(told) > 2:
-        told = [told[0], f"{told[1]} +{len(told) - 2}"]
-    return told + counts(cell, room)
+        told = [told[0], f"+{len(told) - 1} more"]
+    told = [] if room < 30 else told
+    return told + [line for line in counts(cell) if text_width(line, SMALL) <= room][:1]
 
 
-def counts(cell: Mapping[str, Any], room: float = 1e9) -> list[str]:
-    """How many schedules stand behind a cell, in one line, shorter where there is little room."""
-    schedules, failures = int(cell["schedules"]), int(cell["failures"])
+def counts(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    """How many schedules stand behind a cell, in three lengths, the longest first; nothing where none were run."""
+    schedules, failures = f"{int(cell['schedules']):,}", f"{int(cell['failures']):,}"
     match cell["verdict"]:
         case "not-applicable":
-            return []
+            return ()
         case "proved":
-            choices = [f"all {schedules:,} schedules", f"all {schedules:,}"]
+            return f"all {schedules} schedules", f"all {schedules}", schedules
         case "failed":
-            share = "all" if cell["complete"] else ""
-            choices = [f"{failures:,} of {share} {schedules:,} schedules", f"{failures:,} of {schedules:,}"]
+            return f"{failures} of {schedules} schedules", f"{failures} of {schedules}", failures
         case "unknown":
-            choices = [f"after {schedules:,} schedules", f"after {schedules:,}"]
+            return f"after {schedules} schedules", f"after {schedules}", schedules
         case _:
-            choices = [f"0 of {schedules:,} schedules", f"0 of {schedules:,}"]
-    choices = [" ".join(choice.split()) for choice in choices]
-    return [next((choice for choice in choices if text_width(choice, SMALL) <= room), choices[-1])]
+            return f"0 of {schedules} schedules", f"0 of {schedules}", schedules
 
 
 def _caption(frame: pd.DataFrame) -> list[str]:
-    def used(verdicts: Sequence[str], name: str) -> str:
+    def used(verdicts: Sequence[str], name: str, between: str = ", ") -> str:
         values = frame.loc[frame["verdict"].isin(verdicts), name]
-        return ", ".join(dict.fromkeys(value for value in values if value))
+        return between.join(dict.fromkeys(value for value in values if value))
+
+    def why(verdict: str) -> str:
+        reasons = used((verdict,), "reason", "; ")
+        return f" ({reasons})" if reasons and len(reasons) < 160 else ""
 
     bounds = used(("proved",), "bound")
     sampled = used(("passed", "failed", "unknown"), "strategy")
     told = [
-        ("proved", f"proved: every schedule{f' within {bounds}' if bounds else ''} was covered, and none fails."),
-        ("passed", "passed: no violation in the schedules that were run; this is no proof."),
-        ("failed", "FAILED: so many of the schedules run break an invariant; the strip shows which."),
-        ("unknown", "unknown: a bound was hit, or what the scenario is about never happened."),
-        ("not-applicable", "n/a: the implementation has no such operation."),
+        ("proved", f"✓ proved: every schedule{f' within {bounds}' if bounds else ''} was covered, and none fails."),
+        ("passed", "○ passed: no violation in the schedules that were run; this is no proof."),
+        ("failed", "✗ FAILED: so many of the schedules that were run break an invariant; the strip shows which."),
+        ("unknown", f"? unknown: a bound was hit, or what the scenario is about never happened{why('unknown')}."),
+        ("not-applicable", f"n/a: the scenario asks for what the implementation has not{why('not-applicable')}."),
     ]
     present = set(frame["verdict"])
     lines = [text for verdict, text in told if verdict in present]
     if sampled:
-        lines.append(f"Schedules chosen by: {sampled}.")
-    broken = dict.fromkeys(
-        kind for violation in frame.loc[frame["verdict"] == "failed", "violation"] for kind in kinds(violation)
-    )
-    key = [f"{meaning(kind)} = {kind} is broken" for kind in broken if meaning(kind) != kind]
+        lines.append(f"Where not proved, schedules were chosen by: {sampled}.")
+    broken = dict.fromkeys(kind for cell in frame.to_dict("records") for kind in _broken(cell))
+    key = [f"{brief(kind)}: {kind} is broken" for kind in broken if brief(kind) != kind]
     if key:
         lines.append("; ".join(key) + ".")
     return lines
@@ -269,6 +291,4 @@ def _footer(ax: Axes, frame: pd.DataFrame, *, left: float, room: float) -> None:
 
 
 def _text(ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **look: Any) -> None:
-    ax.annotate(
-        text, at, xycoords="data", xytext=offset, textcoords="offset points", annotation_clip=False, **look
-    )
+    ax.annotate(text, at, xycoords="data", xytext=offset, textcoords="offset points", annotation_clip=False, **look)

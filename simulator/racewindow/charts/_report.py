@@ -16,7 +16,7 @@ from racewindow.charts._matrix import counts
 from racewindow.charts._timeline_svg import timeline_svg
 from racewindow.charts._timeline_text import timeline_text
 from racewindow.charts._windows import atlas
-from racewindow.frames import MATRIX, WINDOWS, Timeline, kinds, require, tally, widths
+from racewindow.frames import MATRIX, RIBBON, WINDOWS, Timeline, conform, kinds, require, spans, tally, widths
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -62,8 +62,11 @@ def report(
 
     require(matrix, MATRIX, "report (matrix)")
     require(windows, WINDOWS, "report (windows)")
-    anchors = {token: _anchor(token) for token in timelines}
+    matrix, windows = conform(matrix, MATRIX, "matrix"), conform(windows, WINDOWS, "windows")
     measured = widths(windows)
+    rest = _without_story(matrix, timelines)
+    anchors = {token: _anchor(token) for token in (*timelines, *(row["token"] for row in rest))}
+    bounds = [bound for bound in dict.fromkeys(matrix["bound"]) if bound]
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -76,14 +79,27 @@ def report(
         headline=_headline(matrix, measured),
         summary=[(str(name), _plain(value)) for name, value in summary.items()],
         names=list(dict.fromkeys(matrix["implementation"].astype("str"))),
-        rows=_rows(matrix, anchors, scenarios),
+        rows=_rows(matrix, anchors, bounds),
+        bound=bounds[0] if len(bounds) == 1 else "",
         key=_key(matrix, windows),
         charts=_charts(windows, scenarios),
-        widths=_widths(measured, anchors),
+        widths=_widths(measured, spans(windows), anchors),
         implementations=_implementations(matrix, measured, implementations),
         scenarios=list(scenarios.items()),
         timelines=[_timeline(token, timeline, anchors[token]) for token, timeline in timelines.items()],
+        rest=[row | {"anchor": anchors[row["token"]]} for row in rest],
     )
+
+
+def _without_story(matrix: pd.DataFrame, timelines: Mapping[str, Timeline]) -> list[dict[str, str]]:
+    """The failing cells whose story was not told: their links lead to the line that replays them."""
+    rows: dict[str, dict[str, str]] = {}
+    for cell in matrix.to_dict("records"):
+        token = cell["token"]
+        if cell["verdict"] == "failed" and token and token not in timelines:
+            where = " · ".join(str(cell[name]) for name in ("implementation", "scenario", "topology", "disk"))
+            rows.setdefault(token, {"token": token, "where": where, "replay": f"racewindow replay {token}"})
+    return list(rows.values())
 
 
 def _anchor(token: str) -> str:
@@ -118,7 +134,7 @@ def _headline(matrix: pd.DataFrame, measured: pd.DataFrame) -> str:
     return told
 
 
-def _rows(matrix: pd.DataFrame, anchors: Mapping[str, str], scenarios: Mapping[str, str]) -> list[dict[str, Any]]:
+def _rows(matrix: pd.DataFrame, anchors: Mapping[str, str], bounds: Sequence[str]) -> list[dict[str, Any]]:
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for cell in matrix.to_dict("records"):
         key = (str(cell["scenario"]), str(cell["topology"]), str(cell["disk"]))
@@ -129,12 +145,13 @@ def _rows(matrix: pd.DataFrame, anchors: Mapping[str, str], scenarios: Mapping[s
             "verdict": cell["verdict"],
             "mark": _MARKS[cell["verdict"]],
             "word": _WORDS[cell["verdict"]],
-            "broken": [_style.meaning(kind) for kind in kinds(cell["violation"])] if cell["verdict"] == "failed" else [],
-            "counts": "".join(counts(cell)),
+            "broken": [_style.meaning(kind) for kind in kinds(cell["violation"])]
+            if cell["verdict"] == "failed"
+            else [],
+            "counts": "".join(counts(cell)[1:2]),
             "anchor": anchors.get(cell["token"], ""),
-            "token": cell["token"] if cell["verdict"] == "failed" else "",
-            "bound": cell["bound"],
-            "strategy": cell["strategy"],
+            # A bound that all cells share is told once, above the table.
+            "bound": cell["bound"] if len(bounds) > 1 else "",
             "reason": cell["reason"],
         }
     return list(rows.values())
@@ -152,7 +169,7 @@ def _charts(windows: pd.DataFrame, scenarios: Mapping[str, str]) -> list[tuple[s
         return []
     return [
         (name, _inline(_style.svg(atlas(windows, stories=scenarios, width=width)), name))
-        for name, width in (("wide", 11.2), ("narrow", 6.0))
+        for name, width in (("wide", 10.2), ("narrow", 5.8))
     ]
 
 
@@ -170,12 +187,17 @@ def _inline(svg: str, prefix: str) -> Markup:
     return Markup(body.replace("<svg ", '<svg role="img" aria-label="Race-window atlas; the table below tells it" ', 1))
 
 
-def _widths(measured: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
+def _widths(measured: pd.DataFrame, found: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
+    named: dict[tuple[str, ...], list[Markup]] = {}
+    for span in found.to_dict("records"):
+        name = f"{span['opens']} .. {span['closes']}"
+        named.setdefault(tuple(span[part] for part in RIBBON), []).append(_breakable(name))
     rows: list[dict[str, Any]] = []
     for row in measured.to_dict("records"):
         rows.append(
             {
                 **row,
+                "named": named.get(tuple(row[part] for part in RIBBON), []),
                 "share": f"{row['fraction']:.0%}".replace("%", " %"),
                 "meant": ", ".join(_style.meaning(kind) for kind in kinds(row["violation"])),
                 "anchor": anchors.get(row["token"], ""),
@@ -184,9 +206,12 @@ def _widths(measured: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str
     return rows
 
 
-def _implementations(
-    matrix: pd.DataFrame, measured: pd.DataFrame, told: Mapping[str, str]
-) -> list[dict[str, str]]:
+def _breakable(label: str) -> Markup:
+    """A label that may break after a slash, and nowhere else."""
+    return Markup("/<wbr>").join(label.split("/"))
+
+
+def _implementations(matrix: pd.DataFrame, measured: pd.DataFrame, told: Mapping[str, str]) -> list[dict[str, str]]:
     lines = []
     totals = {str(row["implementation"]): row for row in tally(matrix).to_dict("records")}
     for name in dict.fromkeys([*totals, *told]):
@@ -216,5 +241,3 @@ def _timeline(token: str, timeline: Timeline, anchor: str) -> dict[str, Any]:
         "svg": Markup(drawn),
         "text": timeline_text(timeline),
     }
-
-

@@ -1,4 +1,4 @@
-"""How things look: one colour and one hatch for each kind of violation, the same in every chart; saving reproducibly."""
+"""How things look: one colour and one hatch for each kind of violation, in every chart; and saving reproducibly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +26,31 @@ PAPER = "#ffffff"
 OK = "#dfe9e6"
 INFEASIBLE = "#f7f7f5"
 INFEASIBLE_HATCH = "#b4b9bd"
+# Lines of hatches on strong colours: a page that turns dark changes ink and paper, but must not change these.
+DARK, LIGHT = "#101316", "#fdfdfd"
 
 # Okabe and Ito, "Color Universal Design" (2008): eight colours that stay apart under all common colour blindness.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILLION, PURPLE, BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 
-# What a broken invariant looks like to its user: short enough for a cell of the matrix.
+# What a broken invariant looks like to its user.
 MEANINGS: dict[str, str] = {
     "committed-once": "archived twice",
     "extracted-once": "extracted twice",
     "nothing-lost": "lost",
     "nothing-stranded": "stranded",
-    "completed-means-switched": "completed early",
+    "completed-means-switched": "completed too early",
     "order-kept": "out of order",
     "nothing-invented": "invented",
     "tasks-end": "never ends",
-    "accepted-is-quick": "accept waits",
+    "accepted-is-quick": "accepted late",
+}
+# The same where it does not fit a cell of the matrix; its key tells both.
+_SHORT: dict[str, str] = {
+    "committed-once": "archived 2×",
+    "extracted-once": "extracted 2×",
+    "completed-means-switched": "too early",
+    "accepted-is-quick": "late",
 }
 
 
@@ -50,24 +60,24 @@ class Look:
 
     face: str
     hatch: str
-    line: str = INK
+    line: str = DARK
 
 
 _LOOKS: dict[str, Look] = {
     "committed-once": Look(face=VERMILLION, hatch="////"),
     "extracted-once": Look(face=ORANGE, hatch="\\\\\\\\"),
     "nothing-lost": Look(face=PURPLE, hatch="xxxx"),
-    "nothing-stranded": Look(face=BLUE, hatch="....", line=PAPER),
+    "nothing-stranded": Look(face=BLUE, hatch="....", line=LIGHT),
     "completed-means-switched": Look(face=SKY, hatch="||||"),
     "order-kept": Look(face=YELLOW, hatch="----"),
-    "nothing-invented": Look(face=BLACK, hatch="////", line=PAPER),
-    "tasks-end": Look(face=MUTED, hatch="++++", line=PAPER),
+    "nothing-invented": Look(face=BLACK, hatch="////", line=LIGHT),
+    "tasks-end": Look(face=MUTED, hatch="++++", line=LIGHT),
     "accepted-is-quick": Look(face=GREEN, hatch="oooo"),
 }
 _SPARE = (
-    Look(face=BLUE, hatch="xxxx", line=PAPER),
+    Look(face=BLUE, hatch="xxxx", line=LIGHT),
     Look(face=YELLOW, hatch="////"),
-    Look(face=BLACK, hatch="....", line=PAPER),
+    Look(face=BLACK, hatch="....", line=LIGHT),
     Look(face=SKY, hatch="\\\\\\\\"),
     Look(face=PURPLE, hatch="----"),
     Look(face=GREEN, hatch="++++"),
@@ -89,6 +99,11 @@ def meaning(kind: str) -> str:
     return MEANINGS.get(kind, kind)
 
 
+def brief(kind: str) -> str:
+    """The same in a dozen letters, for a cell of the matrix."""
+    return _SHORT.get(kind, meaning(kind))
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Use our style file while drawing or saving, whatever the caller's settings are."""
@@ -96,6 +111,7 @@ def style() -> Iterator[None]:
         yield
 
 
+@lru_cache(maxsize=20_000)
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Width of one line in points, from the font alone: no renderer, so that a layout is the same for every format."""
     font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")

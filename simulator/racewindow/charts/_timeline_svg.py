@@ -9,9 +9,10 @@ import hashlib
 import textwrap
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from racewindow.charts._style import VERMILLION
-from racewindow.charts._timeline_text import timeline_text
+from racewindow.charts._timeline_text import timeline_text, wrap_state
 from racewindow.frames import Row, Timeline
 
 LETTER = 6.7  # width of one monospaced letter at SIZE; 0.6 em, and a little to spare for wide fonts
@@ -31,7 +32,7 @@ def timeline_svg(timeline: Timeline) -> str:
     # Several timelines can stand in one page, so identifiers are made from what is drawn.
     key = "rw" + hashlib.sha256(repr(timeline).encode()).hexdigest()[:10]
     lanes = list(dict.fromkeys([*timeline.tasks, *(row.task for row in timeline.rows)]))
-    boxes = {lane: [_box(row) for row in timeline.rows if row.task == lane] for lane in lanes}
+    boxes = {lane: [_box(timeline, row) for row in timeline.rows if row.task == lane] for lane in lanes}
     wide = {lane: max([len(lane), 8, *(len(line) for box in boxes[lane] for line in box)]) for lane in lanes}
     left: dict[str, float] = {}
     x = 52.0
@@ -50,23 +51,17 @@ def timeline_svg(timeline: Timeline) -> str:
     places: list[tuple[float, float]] = []
     shown: str | None = None
     for row in timeline.rows:
-        violating = _violating(timeline, row)
-        told, state = _box(row), _state(row) if row.state != shown else []
+        told, state = _box(timeline, row), _state(row) if row.state != shown else []
         tall = max(len(told), len(state)) * LINE + 2 * 3
-        places.append((y, tall))
-        body += _step(row, told, left[row.task], y, wide[row.task], violating, key)
+        places.append((y, len(told) * LINE + 6))
+        body += _step(timeline, row, told, left[row.task], y, wide[row.task], key)
         body += [
             f'<text x="{files:.0f}" y="{y + 14 + LINE * number:.0f}" class="m">{escape(line)}</text>'
             for number, line in enumerate(state)
         ]
         shown = row.state
         y += tall + 7
-        if violating:
-            kind = timeline.violation.partition(":")[0] or "violation"
-            at = min(left[row.task] + PAD, total - (len(kind) + 18) * LETTER)
-            body.append(f'<text x="{at:.0f}" y="{y + 8:.0f}" class="b" fill="{VERMILLION}">✗ {escape(kind)}: certain here</text>')
-            y += 18
-    rails = _rails(timeline, lanes, left, wide, places, top)
+    rails = _rails(timeline, lanes, left, places)
     switches = _switches(timeline, left, wide, places)
     foot, bottom = _foot(timeline, y + 20, total)
     head = _head(timeline, lanes, left, files, bool(states), heading, under, top)
@@ -105,12 +100,15 @@ def _lines(text: str, letters: float) -> list[str]:
     return textwrap.wrap(text, max(20, int(letters)))
 
 
-def _box(row: Row) -> list[str]:
-    return [_short(row.label, 30), *(line for note in row.notes for line in textwrap.wrap(f"· {note}", 30))]
+def _box(timeline: Timeline, row: Row) -> list[str]:
+    """The lines in a step's box: its label, its notes, and what became certain."""
+    notes = [line for note in row.notes for line in textwrap.wrap(f"· {note}", 30)]
+    kind = timeline.violation.partition(":")[0] or "violation"
+    return [_short(row.label, 30), *notes, *([f"✗ {_short(kind, 28)}"] if _violating(timeline, row) else [])]
 
 
 def _state(row: Row) -> list[str]:
-    return textwrap.wrap(row.state, 34, break_on_hyphens=False)
+    return wrap_state(row.state, 34)
 
 
 def _short(text: str, letters: int) -> str:
@@ -146,29 +144,23 @@ def _head(
 
 
 def _rails(
-    timeline: Timeline,
-    lanes: Sequence[str],
-    left: dict[str, float],
-    wide: dict[str, int],
-    places: Sequence[tuple[float, float]],
-    top: float,
+    timeline: Timeline, lanes: Sequence[str], left: dict[str, float], places: Sequence[tuple[float, float]]
 ) -> list[str]:
-    """A task's life line, from its first step to its last."""
+    """A task's life line: from the foot of each of its steps to the head of the next."""
     lines = []
     for lane in lanes:
         mine = [place for row, place in zip(timeline.rows, places, strict=True) if row.task == lane]
-        if mine:
-            x = left[lane] + 10
-            lines.append(
-                f'<path d="M{x:.0f} {mine[0][0]:.0f}V{mine[-1][0]:.0f}" stroke="currentColor" stroke-opacity=".3" '
-                f'stroke-width="1.5" fill="none"/>'
-            )
+        x = left[lane] + 10
+        lines += [
+            f'<path d="M{x:.0f} {y + tall:.0f}V{after:.0f}" stroke="currentColor" stroke-opacity=".35" '
+            f'stroke-width="1.5" fill="none"/>'
+            for (y, tall), (after, _) in pairwise(mine)
+        ]
     return lines
 
 
-def _step(
-    row: Row, told: Sequence[str], x: float, y: float, letters: int, violating: bool, key: str
-) -> list[str]:
+def _step(timeline: Timeline, row: Row, told: Sequence[str], x: float, y: float, letters: int, key: str) -> list[str]:
+    violating = _violating(timeline, row)
     wide, tall = letters * LETTER + 2 * PAD, len(told) * LINE + 6
     edge = (
         f'stroke="{VERMILLION}" stroke-width="2.2" fill="url(#{key}h)"'
@@ -178,7 +170,9 @@ def _step(
     number = f'<text x="34" y="{y + 14:.0f}" class="m" text-anchor="end">{row.step}</text>'
     box = f'<rect x="{x:.0f}" y="{y:.0f}" width="{wide:.0f}" height="{tall}" rx="4" {edge}/>'
     texts = [
-        f'<text x="{x + PAD:.0f}" y="{y + 14 + LINE * place:.0f}"{"" if place else " class=b"[:0]}>{escape(line)}</text>'
+        f'<text x="{x + PAD:.0f}" y="{y + 14 + LINE * place:.0f}"'
+        + (f' class="b" fill="{VERMILLION}"' if violating and place == len(told) - 1 else "")
+        + f">{escape(line)}</text>"
         for place, line in enumerate(told)
     ]
     return [number, box, *texts]
@@ -209,7 +203,9 @@ def _switches(
 def _foot(timeline: Timeline, y: float, total: float) -> tuple[list[str], float]:
     lines = []
     if any(row.preempted for row in timeline.rows):
-        lines.append(f'<text x="8" y="{y:.0f}" class="s m">dashed arrow: a switch; the task before could have gone on</text>')
+        lines.append(
+            f'<text x="8" y="{y:.0f}" class="s m">dashed arrow: a switch; the task before could have gone on</text>'
+        )
         y += 18
     told = timeline.violation or "no violation"
     for number, line in enumerate(_lines(told, (total - 24) / LETTER)):

@@ -80,9 +80,7 @@ def _head(names: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [f"  step  {titles}", "  ----  " + "  ".join("-" * wide for wide in widths)]
 
 
-def _steps(
-    timeline: Timeline, lanes: Sequence[str], widths: Sequence[int], *, narrow: bool, files: bool
-) -> list[str]:
+def _steps(timeline: Timeline, lanes: Sequence[str], widths: Sequence[int], *, narrow: bool, files: bool) -> list[str]:
     first = {name: next((n for n, row in enumerate(timeline.rows) if row.task == name), 0) for name in lanes}
     last = {name: max((n for n, row in enumerate(timeline.rows) if row.task == name), default=-1) for name in lanes}
     lines = []
@@ -95,7 +93,7 @@ def _steps(
         changed = row.state != state
         state = row.state
         # The files are told where they change; a step that leaves them alone leaves the lane empty.
-        shown = textwrap.wrap(row.state, widths[-1], break_on_hyphens=False) if files and changed else []
+        shown = wrap_state(row.state, widths[-1]) if files and changed else []
         mark = "X" if violating else ">" if row.preempted else " "
         tail = list(rails)
         if not narrow and last[row.task] == number:
@@ -122,6 +120,20 @@ def _told(row: Row, wide: int, *, narrow: bool) -> list[str]:
     for note in row.notes:
         told += textwrap.wrap(f"<{note}>", wide, initial_indent="  ", subsequent_indent="   ")
     return told
+
+
+def wrap_state(state: str, wide: int) -> list[str]:
+    """Break the state of the files between two places rather than inside one."""
+    lines: list[str] = []
+    for part in state.split(" | "):
+        if lines and len(lines[-1]) + 3 + len(part) <= wide - 2:
+            lines[-1] += f" | {part}"
+            continue
+        if lines:
+            lines[-1] += " |"
+        lines += textwrap.wrap(part, wide - 2, break_on_hyphens=False)
+    # Wide enough for all of it, the two letters kept for a bar are not needed.
+    return [state] if len(state) <= wide else lines
 
 
 def _arrow(timeline: Timeline, rails: Sequence[str], lane: int, widths: Sequence[int]) -> str:

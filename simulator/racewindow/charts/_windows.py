@@ -8,6 +8,7 @@ visible, and the numbers stand at the right end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.lines import TICKUP, Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import ScaledTranslation, Transform
 
@@ -36,14 +37,16 @@ from racewindow.charts._style import (
     wrap,
 )
 from racewindow.errors import UsageError
-from racewindow.frames import BLOCKED, FAILING, kinds, ribbons, spans, widths
+from racewindow.frames import BLOCKED, FAILING, RIBBON, kinds, ribbons, spans, widths
 
 # All lengths are in points (1/72 inch). A row: phase marks, the ribbon, the names of its windows, and air.
-PITCH = 47.0
+PITCH = 49.0
 TOP, BOTTOM = -0.27, 0.17
 NAME, NUMBER, SMALL = 8.5, 8.5, 7.0
 TITLE, STORY = 10.0, 8.0
-HEAD, FOOT, MARGIN = 46.0, 20.0, 12.0
+# Renderers round the widths of letters to pixels, each a little differently.
+SLACK = 1.03
+HEAD, FOOT, MARGIN = 44.0, 24.0, 12.0
 
 Ribbon = tuple[dict[str, str], list[dict[str, Any]]]
 
@@ -70,7 +73,8 @@ def windows(
     Raises:
         UsageError: a column is missing, or the frame holds several scenarios, topologies or granularities.
     """
-    panels = _panels(frame, order)
+    drawing = _drawing(frame)
+    panels = _panels(drawing, order)
     if len(panels) > 1:
         names = "; ".join(", ".join(key) for key in list(panels)[:3]) + ("; ..." if len(panels) > 3 else "")
         raise UsageError(
@@ -81,16 +85,17 @@ def windows(
         if ax is None:
             import matplotlib.pyplot as plt
 
-            return _compose(plt.figure(), frame, panels, width=width, title="", stories=stories or {}, legend=legend)[0]
+            return _compose(plt.figure(), drawing, panels, width=width, title="", stories=stories or {}, legend=legend)[
+                0
+            ]
         if figure_of(ax).get_layout_engine() is not None:
             # Which names fit depends on the final width.
             figure_of(ax).draw_without_rendering()
         room = ax.get_window_extent().width * 72 / figure_of(ax).dpi
         key, rows = next(iter(panels.items()), (("", "", ""), []))
-        styles = _styles(frame)
-        _panel(ax, key, rows, styles, frame, room=room, left=0.0, story=(stories or {}).get(key[0], ""))
+        _panel(ax, key, rows, drawing, room=room, left=0.0, across=room, story=(stories or {}).get(key[0], ""))
         if legend:
-            _footer(ax, frame, styles, left=0.0, room=room)
+            _footer(ax, drawing, left=0.0, room=room)
         return ax
 
 
@@ -122,31 +127,51 @@ def atlas(
         # Made by pyplot, so that notebooks know how to show it, and closed, so that they do not show it twice.
         figure = plt.figure()
         plt.close(figure)
-        panels = _panels(frame, order)
-        _compose(figure, frame, panels, width=width, title=title, stories=stories or {}, legend=legend)
+        drawing = _drawing(frame)
+        panels = _panels(drawing, order)
+        _compose(figure, drawing, panels, width=width, title=title, stories=stories or {}, legend=legend)
         return figure
 
 
-def _panels(frame: pd.DataFrame, order: Sequence[str] | str) -> dict[tuple[str, str, str], list[Ribbon]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawing:
+    """A frame taken apart once: its ribbons, and by ribbon the windows and their widths."""
+
+    ribbons: list[Ribbon]
+    spans: dict[tuple[str, ...], list[dict[str, Any]]]
+    widths: dict[tuple[str, ...], dict[str, Any]]
+    looks: dict[str, Look]
+
+
+def _drawing(frame: pd.DataFrame) -> _Drawing:
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for span in spans(frame).to_dict("records"):
+        found.setdefault(tuple(span[name] for name in RIBBON), []).append(span)
+    split = ribbons(frame)
+    broken = [cell["violation"] for _, cells in split for cell in cells if cell["outcome"] in FAILING]
+    return _Drawing(
+        ribbons=split,
+        spans=found,
+        widths={tuple(row[name] for name in RIBBON): row for row in widths(frame).to_dict("records")},
+        looks=looks(kind for violation in broken for kind in _kinds(violation)),
+    )
+
+
+def _panels(drawing: _Drawing, order: Sequence[str] | str) -> dict[tuple[str, str, str], list[Ribbon]]:
     panels: dict[tuple[str, str, str], list[Ribbon]] = {}
-    for key, cells in ribbons(frame):
+    for key, cells in drawing.ribbons:
         panels.setdefault((key["scenario"], key["topology"], key["disk"]), []).append((key, cells))
     if isinstance(order, str):
         if order not in ("given", "width"):
             raise UsageError(f"order={order!r} is not known: use 'given', 'width', or a list of implementations.")
         if order == "width":
             for rows in panels.values():
-                rows.sort(key=lambda row: -sum(cell["outcome"] in FAILING for cell in row[1]) / (row[1][-1]["gap"] + 1))
+                rows.sort(key=lambda row: -drawing.widths[tuple(row[0].values())]["fraction"])
         return panels
     place = {name: number for number, name in enumerate(order)}
     for rows in panels.values():
         rows.sort(key=lambda row: place.get(row[0]["implementation"], len(place)))
     return panels
-
-
-def _styles(frame: pd.DataFrame) -> dict[str, Look]:
-    failing = frame.loc[frame["outcome"].isin(FAILING), "violation"]
-    return looks(kind for violation in failing.unique() for kind in _kinds(violation))
 
 
 def _kinds(violation: str) -> tuple[str, ...]:
@@ -155,7 +180,7 @@ def _kinds(violation: str) -> tuple[str, ...]:
 
 def _compose(
     figure: Figure,
-    frame: pd.DataFrame,
+    drawing: _Drawing,
     panels: Mapping[tuple[str, str, str], list[Ribbon]],
     *,
     width: float,
@@ -165,7 +190,6 @@ def _compose(
 ) -> list[Axes]:
     """Lay panels out below each other; the height of the figure follows from what they hold."""
     panels = panels or {("", "", ""): []}
-    styles = _styles(frame)
     across = width * 72 - 2 * MARGIN
     names = [key["implementation"] for rows in panels.values() for key, _ in rows]
     left = max((text_width(name, NAME) for name in names), default=0.0) + 8
@@ -175,7 +199,7 @@ def _compose(
     lines = wrap(title, across, TITLE + 2, bold=True) if title else []
     top = MARGIN + 17.0 * len(lines) + (4 if lines else 0)
     height = top + sum(HEAD + PITCH * max(1, len(rows)) + FOOT for rows in panels.values())
-    height += _footer_height(frame, styles, across) if legend else 0
+    height += _footer_height(drawing, across) if legend else 0
     height += MARGIN
     figure.set_size_inches(width, height / 72)
     for number, line in enumerate(lines):
@@ -194,10 +218,10 @@ def _compose(
         y += HEAD + tall
         ax = figure.add_axes(((MARGIN + left) / (width * 72), 1 - y / height, room / (width * 72), tall / height))
         y += FOOT
-        _panel(ax, key, rows, styles, frame, room=room, left=left, story=stories.get(key[0], ""), across=across)
+        _panel(ax, key, rows, drawing, room=room, left=left, across=across, story=stories.get(key[0], ""))
         axes.append(ax)
     if legend:
-        _footer(axes[-1], frame, styles, left=left, room=across)
+        _footer(axes[-1], drawing, left=left, room=across)
     return axes
 
 
@@ -205,16 +229,14 @@ def _panel(
     ax: Axes,
     key: tuple[str, str, str],
     rows: Sequence[Ribbon],
-    styles: Mapping[str, Look],
-    frame: pd.DataFrame,
+    drawing: _Drawing,
     *,
     room: float,
     left: float,
+    across: float,
     story: str,
-    across: float | None = None,
 ) -> None:
     scenario, topology, disk = key
-    across = across or room
     count = max(1, len(rows))
     ax.set(xlim=(0, 1), ylim=(count - 0.5, -0.5), xticks=[])
     ax.spines[:].set_visible(False)
@@ -233,22 +255,14 @@ def _panel(
     if not rows:
         _note(ax, "no gaps were measured", (0.5, 0.5), (0, 0), size=NAME, color=MUTED, ha="center", va="center")
         return
-    _note(ax, "commit starts", (0, 0), (0, 3), size=SMALL, color=MUTED, va="top")
-    _note(ax, "commit ends", (1, 0), (0, 3), size=SMALL, color=MUTED, va="top", ha="right")
-    mine = frame[
-        (frame["scenario"].astype("str") == scenario)
-        & (frame["topology"].astype("str") == topology)
-        & (frame["disk"].astype("str") == disk)
-    ]
-    found = {name: group for name, group in spans(mine).groupby("implementation", observed=True)}
-    measured = widths(mine).set_index("implementation")
+    _note(ax, "commit starts", (0, 0), (0, -4), size=SMALL, color=MUTED, va="top")
+    _note(ax, "commit ends", (1, 0), (0, -4), size=SMALL, color=MUTED, va="top", ha="right")
     for number, (ribbon, cells) in enumerate(rows):
-        name = ribbon["implementation"]
-        _ribbon(ax, number, cells, styles, room=room)
+        mine = tuple(ribbon.values())
+        _ribbon(ax, number, cells, drawing.looks, room=room)
         _phases(ax, number, cells)
-        if name in found:
-            _names(ax, number, found[name].to_dict("records"), cells[-1]["gap"] + 1, room=room)
-        _numbers(ax, number, measured.loc[name])
+        _names(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1, room=room)
+        _numbers(ax, number, drawing.widths[mine])
 
 
 def _ribbon(ax: Axes, number: int, cells: Sequence[dict[str, Any]], styles: Mapping[str, Look], *, room: float) -> None:
@@ -264,7 +278,11 @@ def _ribbon(ax: Axes, number: int, cells: Sequence[dict[str, Any]], styles: Mapp
     if room / gaps > 2.5:
         edges = [[(gap / gaps, number + TOP), (gap / gaps, number + BOTTOM)] for gap in range(1, gaps)]
         ax.add_collection(LineCollection(edges, colors=PAPER, linewidths=0.9, zorder=3), autolim=False)
-    ax.add_patch(_rectangle(0, 1, number + TOP, number + BOTTOM, fill=False, edgecolor=INK, linewidth=0.7, zorder=4))
+    ax.add_patch(
+        _rectangle(
+            0, 1, number + TOP, number + BOTTOM, fill=False, edgecolor=INK, linewidth=0.7, zorder=4, clip_on=False
+        )
+    )
     for gap, cell in by_gap.items():
         if cell["outcome"] in BLOCKED:
             ends = ((gap + 0.06) / gaps, (gap + 0.94) / gaps)
@@ -340,39 +358,45 @@ def _names(ax: Axes, number: int, found: Sequence[Mapping[str, Any]], gaps: int,
     taken = 0.0
     for place, span in enumerate(found):
         x0, x1 = span["first"] / gaps, (span["last"] + 1) / gaps
-        bracket = Line2D([x0, x0, x1, x1], [number + BOTTOM] * 4, color=INK, linewidth=0.9, zorder=5, clip_on=False)
-        inset = min(1.0, (x1 - x0) * room / 4)
-        bracket.set_data([x0 + inset / room] * 2 + [x1 - inset / room] * 2, [0, 1, 1, 0])
-        bracket.set_transform(_below(ax, number, 2.5, 2.5))
+        inset = min(1.0, (x1 - x0) * room / 4) / room
+        bracket = Line2D([x0 + inset, x1 - inset], [number + BOTTOM] * 2, **_BRACKET)
+        bracket.set_transform(ax.transData + _shift(ax, 0, -5))
         ax.add_line(bracket)
         # Room for this name ends where the next window's middle half begins.
         until = room if place + 1 == len(found) else (x1 + found[place + 1]["first"] / gaps) / 2 * room
-        name = f"{span['opens']} .. {span['closes']}"
-        wide = text_width(name, SMALL)
-        if wide > until - taken:
-            name = f"{elide(span['opens'], (until - taken) / 2 - 6, SMALL)} .. " + elide(
-                span["closes"], (until - taken) / 2 - 6, SMALL
-            )
-            wide = text_width(name, SMALL)
-            if wide > until - taken or len(name) < 16:
-                continue
+        name = _fitting(span["opens"], span["closes"], until - taken)
+        if not name:
+            continue
+        wide = text_width(name, SMALL) * SLACK
         begin = min(max(taken, (x0 + x1) / 2 * room - wide / 2), until - wide)
-        _note(ax, name, (begin / room, number + BOTTOM), (0, -6), data=True, size=SMALL, va="top")
+        _note(ax, name, (begin / room, number + BOTTOM), (0, -7.5), data=True, size=SMALL, va="top")
         taken = begin + wide + 8
 
 
-def _below(ax: Axes, number: int, gap: float, depth: float) -> Transform:
-    """x in data; y in units of ``depth`` points, from ``gap`` points under the ribbon downwards."""
-    from matplotlib.transforms import Affine2D, blended_transform_factory
+_BRACKET: dict[str, Any] = {
+    "color": INK,
+    "linewidth": 0.9,
+    "marker": TICKUP,
+    "markersize": 2.6,
+    "markeredgewidth": 0.9,
+    "solid_capstyle": "butt",
+    "zorder": 5,
+    "clip_on": False,
+}
 
-    figure = figure_of(ax)
-    base = ax.transData + ScaledTranslation(0, -gap / 72, figure.dpi_scale_trans)
-    points = Affine2D().scale(1, -depth / 72) + figure.dpi_scale_trans
-    anchor = ScaledTranslation(0, number + BOTTOM, base)
-    return blended_transform_factory(ax.transData, points + anchor)
+
+def _fitting(opens: str, closes: str, room: float) -> str:
+    """The longest name of a window that fits: in full, without the operations, or with the middles left out."""
+    tails = opens.rpartition("/")[2], closes.rpartition("/")[2]
+    half = (room / SLACK - text_width(" .. ", SMALL)) / 2
+    short = [elide(tail, half, SMALL) for tail in tails]
+    choices = [f"{opens} .. {closes}", " .. ".join(tails)]
+    if min(map(len, short)) >= 6:
+        choices.append(" .. ".join(short))
+    return next((choice for choice in choices if text_width(choice, SMALL) * SLACK <= room), "")
 
 
-def _numbers(ax: Axes, number: int, row: Any) -> None:
+def _numbers(ax: Axes, number: int, row: Mapping[str, Any]) -> None:
     main, more = _number_text(int(row["failing"]), int(row["gaps"]), int(row["windows"]))
     bold = "bold" if row["failing"] else "normal"
     y = number + (TOP + BOTTOM) / 2
@@ -411,36 +435,35 @@ def _shift(ax: Axes, x: float, y: float) -> Transform:
     return ScaledTranslation(x / 72, y / 72, figure_of(ax).dpi_scale_trans)
 
 
-def _caption(frame: pd.DataFrame) -> str:
-    def listed(name: str, before: str = "") -> str:
-        return before + " and ".join(dict.fromkeys(frame[name].astype("str")))
-
-    where = "" if frame.empty else f"; {listed('disk', 'disk=')}, {listed('topology').replace('-', ' ')}"
+def _caption(drawing: _Drawing) -> str:
+    disks = " and ".join(dict.fromkeys(key["disk"] for key, _ in drawing.ribbons))
+    places = " and ".join(dict.fromkeys(key["topology"].replace("-", " ") for key, _ in drawing.ribbons))
+    where = f"; disk={disks}, {places}" if drawing.ribbons else ""
     return (
-        "A ribbon is one commit of the victim, from start to end; a cell is a gap between two of its steps (m steps have "
-        f"m + 1 gaps). Exact, not sampled: intruder run to completion in every gap{where}. "
+        "A ribbon is one commit of the victim, from start to end; a cell is a gap between two of its steps (m steps "
+        f"have m + 1 gaps). Exact, not sampled: intruder run to completion in every gap{where}. "
         "Under a window: the steps that open and close it."
     )
 
 
-def _handles(frame: pd.DataFrame, styles: Mapping[str, Look]) -> list[tuple[Artist, str]]:
-    outcomes = set(frame["outcome"].astype("str"))
+def _handles(drawing: _Drawing) -> list[tuple[Artist, str]]:
+    every = [cell for _, cells in drawing.ribbons for cell in cells]
+    outcomes = {cell["outcome"] for cell in every}
     handles: list[tuple[Artist, str]] = []
-    for kind, look in styles.items():
+    for kind, look in drawing.looks.items():
         told = meaning(kind)
         handles.append((Patch(**_filled(look)), told if told == kind else f"{told} ({kind})"))
     if outcomes & {"ok", "blocked-then-ok"}:
-        handles.append((Patch(edgecolor=INK, **_PLAIN["ok"]), "no harm"))
+        handles.append((Patch(**_PLAIN["ok"]), "no harm"))
     if outcomes & set(BLOCKED):
-        handles.append((Line2D([], [], color=INK, linewidth=2.6), "barred: the intruder had to wait"))
+        handles.append((Line2D([], [], color=INK, linewidth=2.6), "bar: the intruder had to wait first"))
     if "infeasible" in outcomes:
         handles.append((Patch(**_PLAIN["infeasible"]), "infeasible: the intruder cannot run here"))
-    if any(cells[-1]["gap"] + 1 != len(cells) for _, cells in ribbons(frame)):
+    if any(cells[-1]["gap"] + 1 != len(cells) for _, cells in drawing.ribbons):
         handles.append((Patch(facecolor=PAPER, edgecolor=MUTED, linewidth=0.7), "blank: was not run"))
-    phases = set(frame["phase"].astype("str"))
-    if phases - {"before-accepted"}:
+    if any(cell["phase"] != "before-accepted" for cell in every):
         handles.append((Line2D([], [], **_mark(False)), "commit accepted"))
-    if "completed" in phases:
+    if any(cell["phase"] == "completed" for cell in every):
         handles.append((Line2D([], [], **_mark(True)), "commit reported completed"))
     return handles
 
@@ -452,14 +475,14 @@ def _columns(labels: Iterable[str], room: float) -> tuple[int, int]:
     return columns, -(-len(texts) // columns)
 
 
-def _footer_height(frame: pd.DataFrame, styles: Mapping[str, Look], room: float) -> float:
-    _, rows = _columns((label for _, label in _handles(frame, styles)), room)
-    return 15.0 * rows + 8 + 11.0 * len(wrap(_caption(frame), room, SMALL + 0.5))
+def _footer_height(drawing: _Drawing, room: float) -> float:
+    _, rows = _columns((label for _, label in _handles(drawing)), room)
+    return 15.0 * rows + 6 + 11.0 * len(wrap(_caption(drawing), room, SMALL + 0.5))
 
 
-def _footer(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], *, left: float, room: float) -> None:
+def _footer(ax: Axes, drawing: _Drawing, *, left: float, room: float) -> None:
     """The legend, and in a line or two what was done, under the last panel."""
-    handles = _handles(frame, styles)
+    handles = _handles(drawing)
     columns, rows = _columns((label for _, label in handles), room)
     if handles:
         ax.legend(
@@ -476,6 +499,6 @@ def _footer(ax: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], *, left: 
             labelspacing=0.55,
             columnspacing=1.6,
         )
-    for number, line in enumerate(wrap(_caption(frame), room, SMALL + 0.5)):
-        down = FOOT + 15.0 * rows + 6 + 11.0 * number
+    for number, line in enumerate(wrap(_caption(drawing), room, SMALL + 0.5)):
+        down = FOOT + 13.4 * rows + 6 + 11.0 * number
         _note(ax, line, (0, 0), (-left, -down), size=SMALL + 0.5, color=MUTED, va="top")
