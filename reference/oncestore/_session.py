@@ -49,8 +49,8 @@ class Session:
         An add that was cancelled or raised may have happened or not. With a ``message_id`` it can be repeated until it
         returns: the message is written once, also when it has been archived since.
 
-        Calls: lock, read, open, write, fsync, close. First in a log: make_directory before the open, fsync_directory thrice after.
-        With a message_id: list, and read for each archive, before the open.
+        Calls: lock, read, open, write, fsync, close. First in a log: make_directory before the open, fsync_directory
+        three times after it. With a message_id: list, and read for each archive, before all that.
 
         Raises Conflict, UsageError, Corrupt.
         """
