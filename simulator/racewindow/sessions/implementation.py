@@ -131,15 +131,15 @@ class Environment:
         """A point that touches anything."""
         return self.world.point(label)
 
-    def background(self, function: Callable[[], Awaitable[Any]], name: str) -> Task:
+    def background(self, function: Callable[[], Awaitable[Any]], name: str, *, operation: str | None = None) -> Task:
         """Start background work that lives and dies with the store that runs now.
 
         Args:
             function: async function without arguments.
             name: short role; the task is called ``<who started it>/<name>``.
+            operation: prefix for the labels of its points; default: the operation that started it.
         """
-        parent = self.world.task
-        return self.world.start(function, name=f"{parent.name}/{name}")
+        return self.world.start(function, name=f"{self.world.task.name}/{name}", operation=operation)
 
     async def extract(self, messages: Sequence[str], *, key: str = "", label: str = "extract") -> str:
         """The slow extractor: takes messages, gives ``SUM(ids)``, and keeps a ledger of what it was handed.
