@@ -128,8 +128,9 @@ class TestGoals:
         [
             ("a: add m1; commit", ()),
             ("a: commit | b: commit", ("commits-overlap",)),
-            ("a: commit | b: reload", ("reload-during-commit",)),
-            ("a: add m1; commit; reload | b: add m2; commit; reload", ("reload-during-commit", "commits-overlap")),
+            ("a: commit | b: reload", ()),
+            ("a: add m1; commit; reload | b: add m2; commit; reload", ("commits-overlap",)),
+            ("a: commit | b: commit; power-loss", ("commits-overlap", "power-loss-fired")),
             ("a: commit | b: after a; commit", ()),
             ("a: reload; commit", ()),
             ("a: commit | x: crash a", ("crash-fired",)),

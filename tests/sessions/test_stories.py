@@ -200,9 +200,13 @@ class TestStory:
 
     def test_a_text(self) -> None:
         """Parsed, with the goals that it implies."""
-        scenario = story("a:commit|b:reload")
-        assert scenario.name == scenario.text == "a: commit | b: reload"
-        assert scenario.goals == ("reload-during-commit",)
+        scenario = story("a:commit|b:commit")
+        assert scenario.name == scenario.text == "a: commit | b: commit"
+        assert scenario.goals == ("commits-overlap",)
+
+    def test_the_text_of_a_story(self) -> None:
+        """It is that story, with the goals of the catalogue, however it is laid out."""
+        assert story("a: add m1; commit|b: commit") is STORIES["two-commits"]
 
     def test_a_name_that_is_almost_right(self) -> None:
         """The nearest is suggested."""

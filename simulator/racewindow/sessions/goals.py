@@ -188,16 +188,11 @@ def implied(scenario: Scenario) -> tuple[str, ...]:
 
     Clients that wait for each other say what may overlap; there only the faults are obvious.
     """
-    kinds = [(client.name, operation.kind) for client in scenario.clients for operation in client.operations]
-    committing = [client for client, kind in kinds if kind == "commit"]
-    goals = []
-    if not any(client.after for client in scenario.clients):
-        if any(kind == "reload" and set(committing) - {client} for client, kind in kinds):
-            goals.append("reload-during-commit")
-        if len(set(committing)) > 1:
-            goals.append("commits-overlap")
-    goals += [goal for kind, goal in _FAULTS.items() if any(kind == each for _, each in kinds)]
-    return tuple(goals)
+    kinds = [{operation.kind for operation in client.operations} for client in scenario.clients]
+    free = not any(client.after for client in scenario.clients)
+    overlap = free and sum("commit" in each for each in kinds) > 1
+    faults = [goal for kind, goal in _FAULTS.items() if any(kind in each for each in kinds)]
+    return ("commits-overlap", *faults) if overlap else tuple(faults)
 
 
 _FAULTS = {"crash": "crash-fired", "power-loss": "power-loss-fired"}

@@ -1,7 +1,14 @@
-"""The catalogue of named scenarios. A new story is one entry in ``_CATALOGUE``."""
+"""The catalogue of named scenarios. A new story is one entry in ``_CATALOGUE``.
+
+Where the race is about the commit, a client of its own adds first and the others start after it. Otherwise a random
+schedule has the intruder over and done with long before the commit begins (a crash that everybody could draw at every
+step fell into the commit in none of 1000 random schedules; after the add, in a third of them). The committing client
+reloads, because its handle may be older than the add.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 
 from racewindow.errors import UsageError
@@ -27,9 +34,17 @@ _CATALOGUE = (
     _story(
         "free-running",
         "a: add m1; commit nowait; wait | b: reload; commit",
+        "commits-overlap",
+        "stale-commit",
+        summary="Two clients commit the same session, each in its own time.",
+        link=_ISSUE,
+    ),
+    _story(
+        "reload-during-commit",
+        "s: add m1 | a: after s; reload; commit nowait; wait | b: after s; reload; commit",
         "reload-during-commit",
         "commits-overlap",
-        summary="Two clients commit the same session, each in its own time.",
+        summary="Two clients find the same message, and both commit it.",
         link=_ISSUE,
     ),
     _story(
@@ -82,25 +97,25 @@ _CATALOGUE = (
     ),
     _story(
         "cancelled-commit",
-        "a: add m1; commit | x: cancel a",
+        "s: add m1 | a: after s; reload; commit | x: after s; cancel a",
         "commit-cancelled",
         summary="The request that commits is cancelled somewhere on its way.",
     ),
     _story(
         "cancelled-then-committed",
-        "a: add m1; commit | x: cancel a | b: after x; reload; commit",
+        "s: add m1 | a: after s; reload; commit | x: after s; cancel a | b: after x; reload; commit",
         "commit-cancelled",
         summary="A commit is cancelled, and another client commits what it finds.",
     ),
     _story(
         "crash-during-commit",
-        "a: add m1; commit nowait; wait | x: crash a",
+        "s: add m1 | a: after s; reload; commit nowait; wait | x: after s; crash a",
         "crash-during-commit",
         summary="The process dies while a commit is under way; a new one opens the same storage.",
     ),
     _story(
         "commit-after-crash",
-        "a: add m1; commit nowait; wait | x: crash a | b: after x; add m2; commit",
+        "s: add m1 | a: after s; reload; commit nowait; wait | x: after s; crash a | b: after x; add m2; commit",
         "crash-during-commit",
         summary="After a crash in a commit, another add and commit still work, and everything ends.",
     ),
@@ -112,7 +127,7 @@ _CATALOGUE = (
     ),
     _story(
         "power-loss-during-commit",
-        "a: add m1; commit nowait; wait | p: power-loss",
+        "s: add m1 | a: after s; reload; commit nowait; wait | p: after s; power-loss",
         "crash-during-commit",
         summary="The power goes while a commit is under way.",
     ),
@@ -130,7 +145,7 @@ STORIES: dict[str, Scenario] = {scenario.name: scenario for scenario in _CATALOG
 
 
 def story(name_or_text: str) -> Scenario:
-    """The story of that name, or the scenario of that text (with the goals that its text implies).
+    """The story of that name or text, or else the scenario of that text (with the goals that it implies).
 
     Raises:
         UsageError: no story has that name, or the text is no scenario.
@@ -139,7 +154,8 @@ def story(name_or_text: str) -> Scenario:
         return STORIES[name_or_text]
     if ":" in name_or_text:
         scenario = Scenario.parse(name_or_text)
-        return Scenario(name="", clients=scenario.clients, goals=implied(scenario))
+        known = [each for each in _CATALOGUE if each.text == scenario.text]
+        return known[0] if known else dataclasses.replace(scenario, goals=implied(scenario))
     near = difflib.get_close_matches(name_or_text, STORIES, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(STORIES)}"
     raise UsageError(f"there is no story {name_or_text!r}; {hint} (a text names its clients: 'a: add m1; commit')")
