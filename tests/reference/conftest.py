@@ -43,8 +43,21 @@ def extractor() -> Extractor:
 
 
 @pytest.fixture(params=["memory", "directory"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    return MemoryStorage() if request.param == "memory" else DirectoryStorage(tmp_path)
+def new_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Storage]:
+    if request.param == "memory":
+        return MemoryStorage
+    names = itertools.count(1)
+
+    def new_storage() -> Storage:
+        (root := tmp_path / str(next(names))).mkdir()
+        return DirectoryStorage(root)
+
+    return new_storage
+
+
+@pytest.fixture
+def storage(new_storage: Callable[[], Storage]) -> Storage:
+    return new_storage()
 
 
 @pytest.fixture
