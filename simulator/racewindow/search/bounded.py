@@ -12,6 +12,11 @@ from racewindow.errors import ReplayDiverged, UsageError
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import Task
 
+_CAUSES = (
+    "Usual causes: wall-clock time, random numbers, the order of a set, state that survives from one schedule to the next, or a "
+    "thread outside the kernel's control"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
@@ -100,7 +105,11 @@ class BoundedSearch:
         return [current, *rest]
 
     def end(self, run: Run) -> None:
-        """The stack has it all."""
+        if self._depth < len(self._stack):
+            raise ReplayDiverged(
+                f"the subject does not repeat itself: the same schedule came to choice {len(self._stack)} first, and ended after "
+                f"choice {self._depth} the second time. {_CAUSES}"
+            )
 
 
 def _shape(enabled: list[Task]) -> tuple[str, ...]:
@@ -110,6 +119,5 @@ def _shape(enabled: list[Task]) -> tuple[str, ...]:
 def _diverged(choice: int, expected: tuple[str, ...], enabled: list[Task]) -> str:
     return (
         f"the subject does not repeat itself: at choice {choice} of the same schedule there stood first {', '.join(expected)}, "
-        f"and now {', '.join(_shape(enabled))}. Usual causes: wall-clock time, random numbers, the order of a set, state that "
-        "survives from one schedule to the next, or a thread outside the kernel's control"
+        f"and now {', '.join(_shape(enabled))}. {_CAUSES}"
     )
