@@ -6,6 +6,8 @@ is private is only how a runnable task is found and resumed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -14,7 +16,7 @@ from trio.lowlevel import Abort
 from racewindow.errors import Unsupported
 
 try:
-    from trio import _path as trio_path
+    from trio import _path, _threads
     from trio._core._parking_lot import GLOBAL_PARKING_LOT_BREAKER
     from trio._core._run import GLOBAL_RUN_CONTEXT
     from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
@@ -26,6 +28,9 @@ except ImportError as error:  # pragma: no cover - needs a trio that does not ex
 
 if TYPE_CHECKING:
     from trio.lowlevel import Task as TrioTask
+
+trio_path: Any = _path
+trio_threads: Any = _threads
 
 _RUNNER_NAMES = ("runq", "deadlines", "tasks", "task_exited", "waiting_for_idle", "spawn_impl")
 
@@ -52,6 +57,22 @@ def cancel_at_point(task: TrioTask, runner: Any) -> None:
     task._attempt_delivery_of_any_pending_cancel()
     scheduled = runner.runq.pop()
     assert scheduled is task
+
+
+def disarm(dead: Iterable[TrioTask], alive: Iterable[TrioTask]) -> None:
+    """Stop the timers that would ring for dead tasks only."""
+    shared = {id(status) for task in alive for status in _cancel_statuses(task)}
+    for task in dead:
+        for status in _cancel_statuses(task):
+            if id(status) not in shared:
+                status._scope.deadline = inf
+
+
+def _cancel_statuses(task: TrioTask) -> Iterator[Any]:
+    status: Any = task._cancel_status
+    while status is not None:
+        yield status
+        status = status._parent
 
 
 def forget(task: TrioTask, runner: Any) -> None:
@@ -81,6 +102,8 @@ __all__ = [
     "cancel_at_point",
     "clear_leftovers",
     "current_runner",
+    "disarm",
     "forget",
     "trio_path",
+    "trio_threads",
 ]

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import FORCED, Point, Process, Task
+from racewindow.kernel.task import CLOCK_ROLE, UNASKED, Point, Process, Task
 from racewindow.kernel.violation import Violation
 from racewindow.kernel.world import World
 
@@ -81,16 +81,21 @@ class Engine(ABC):
         self.preemptions = 0
         self.timers_left = limits.timers_max if limits.time == "adversarial" else 0
         self.root_process = Process("main")
-        self._names: dict[str, int] = {}
-        self.clock_task = Task("time", -1, parent=None, process=self.root_process)
+        self._names = {CLOCK_ROLE: 1}
+        self.clock_task = Task(CLOCK_ROLE, -1, parent=None, process=self.root_process)
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def unique_name(self, wanted: str) -> str:
         """``wanted``, or ``wanted.2`` and so on: roles are unique within a schedule and the same in every replay."""
         count = self._names.get(wanted, 0) + 1
+        name = wanted
+        if count > 1:
+            while (name := f"{wanted}.{count}") in self._names:  # somebody asked for just that name
+                count += 1
         self._names[wanted] = count
-        return wanted if count == 1 else f"{wanted}.{count}"
+        self._names.setdefault(name, 1)
+        return name
 
     def new_task(self, name: str, *, process: Process | None = None, operation: str | None = None) -> Task:
         """Open the books of a task; process and operation are inherited from the task that is running."""
@@ -105,6 +110,7 @@ class Engine(ABC):
         if task.operation:
             task.point.label = f"{task.operation}/start"
         task.point.task = task
+        task.alive = not task.process.crashed  # what a dying step still starts never runs
         self.tasks.append(task)
         return task
 
@@ -199,7 +205,7 @@ class Engine(ABC):
         """Record that virtual time moved; it is a step of nobody, and no choice of the strategy's in ``time=idle``."""
         point = Point("pass", (), ("time",))
         point.task = self.clock_task
-        point.choice = FORCED
+        point.choice = UNASKED
         point.notes = [f"+{seconds:g} s"]
         self.points.append(point)
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from racewindow.kernel.task import DEFAULT, FORCED, FREE, PREEMPTION, Point
+from racewindow.errors import UsageError
+from racewindow.kernel.task import DEFAULT, FORCED, FREE, PREEMPTION, UNASKED, Point
 from racewindow.kernel.violation import Violation
 
 Verdict = Literal["passed", "failed", "unknown"]
@@ -22,11 +23,22 @@ class Limits:
         max_steps: steps of one schedule.
         time: ``idle`` moves virtual time when nothing else can run; ``adversarial`` lets the next timer fire at any moment.
         timers_max: with ``adversarial``, how many timers may fire early in one schedule.
+
+    Raises:
+        UsageError: for an unknown ``time``, or a bound below zero.
     """
 
     max_steps: int = 10_000
     time: TimeMode = "idle"
     timers_max: int = 2
+
+    def __post_init__(self) -> None:
+        if self.time not in ("idle", "adversarial"):
+            raise UsageError(f"time={self.time!r}: say 'idle' or 'adversarial'")
+        if self.max_steps < 1:
+            raise UsageError(f"max_steps={self.max_steps}: a schedule has at least one step")
+        if self.timers_max < 0:
+            raise UsageError(f"timers_max={self.timers_max}: the bound cannot be negative; 0 means that no timer fires early")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +77,7 @@ class Step:
         return " ".join(parts)
 
 
-_CHOICES = {FORCED: "forced", DEFAULT: "default", FREE: "free", PREEMPTION: "preemption"}
+_CHOICES = {FORCED: "forced", DEFAULT: "default", FREE: "free", PREEMPTION: "preemption", UNASKED: "forced"}
 
 
 def _resources(declared: tuple[str, ...] | None, point: Point, *, write: bool) -> tuple[str, ...] | None:

@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
+from racewindow.errors import UsageError
+
 Resources = tuple[str, ...]
 
-# How a step came to be chosen. Only the last two are decisions; they are what a token has to remember.
-FORCED, DEFAULT, FREE, PREEMPTION = range(4)
+CLOCK_ROLE = "time"  # the role of time itself in traces and tokens
+
+# How a step came to be chosen. FREE and PREEMPTION are decisions; they are what a token has to remember. UNASKED steps are not up to
+# the strategy at all: time that passes because nothing else can, a task on its way to its first point.
+FORCED, DEFAULT, FREE, PREEMPTION, UNASKED = range(5)
 
 
 class Point:
@@ -27,7 +32,8 @@ class Point:
         touched: what the step was seen to touch beyond its declaration, as ``(resource, is_write)`` pairs.
         notes: remarks for the timeline, for example ``accepted``.
         task: who takes the step.
-        choice: FORCED (nothing to choose), DEFAULT, FREE (the last task could not go on) or PREEMPTION.
+        choice: FORCED (the last task goes on), DEFAULT (it cannot; the first of the others), FREE (another one of them), PREEMPTION or
+            UNASKED.
     """
 
     __slots__ = ("choice", "label", "notes", "reads", "task", "touched", "writes")
@@ -42,6 +48,8 @@ class Point:
         self.choice = FORCED
 
     def __await__(self) -> Generator[Any, Any, None]:
+        if self.task is not None:
+            raise UsageError(f"the point {self.label!r} was awaited twice; make a new one for every wait: await world.point(...)")
         # The trio host resumes a point with None; anything else is an outcome that carries a cancellation.
         result = yield self
         if result is not None:

@@ -6,8 +6,9 @@ Format, fields separated by ``~``::
 
 *subject* names what was run, *checksum* (8 hex digits) covers its definition and granularity, *crc* everything before it, so that a
 truncated or altered token is known as such. *segments* is the schedule: ``role`` runs until it blocks or ends, ``role@label`` until it
-stands at that point, ``role@label*3`` until it stands there for the third time in the schedule. After the last segment the default
-order holds: the running task goes on while it can, then the runnable task created first.
+stands at that point, ``role@label*3`` until it stands there for the third time in the schedule; ``time`` lets the next timer fire
+early, once. After the last segment the default order holds: the running task goes on while it can, then the runnable task created
+first. *fingerprint* covers the steps and the kinds of the violations.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from racewindow.errors import UsageError
 from racewindow.kernel.run import Run
-from racewindow.kernel.task import FORCED, FREE, PREEMPTION, Point
+from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FORCED, FREE, PREEMPTION, Point
 
 VERSION = "rw1"
 _SAFE = "/.:"  # besides letters, digits and _.-~; "~" is our separator
@@ -57,7 +58,7 @@ class Token:
         checksum: 8 hex digits over its definition.
         segments: the schedule.
         steps: number of steps of the recorded run.
-        fingerprint: 8 hex digits over their roles and labels.
+        fingerprint: 8 hex digits over their roles and labels and over the kinds of the violations.
     """
 
     subject: str
@@ -98,48 +99,62 @@ class Token:
 
 def token_of(run: Run, *, subject: str, checksum: str) -> Token:
     """The token that replays ``run``."""
-    stretches: list[tuple[str, list[Point]]] = []
-    for point in run.points:
-        role = point.task.name if point.task else ""
-        going_on = bool(stretches) and stretches[-1][0] == role
-        if going_on:
-            stretches[-1][1].append(point)
-        elif point.choice != FORCED or (stretches and _resumes(stretches, role)):
-            stretches.append((role, [point]))
-        # else: nobody chose it (time passing, a task of together() on its way to its first point)
-
+    stretches = _stretches(run)
     segments: list[Segment] = []
     stood: Counter[tuple[str, str]] = Counter()
     keep = 0
-    for number, (role, points) in enumerate(stretches):
-        for point in points:
+    for number, stretch in enumerate(stretches):
+        role = _role(stretch[0])
+        for point in stretch:
             stood[role, point.label] += 1
         segment = Segment(role=role)
-        if number + 1 < len(stretches) and stretches[number + 1][1][0].choice == PREEMPTION:
-            label = _stands_at(role, stretches[number + 1 :], points[-1])
+        held_back = number + 1 < len(stretches) and stretches[number + 1][0].choice == PREEMPTION
+        if held_back and role != CLOCK_ROLE:
+            label = _stands_at(role, stretches[number + 1 :], stretch[-1])
             segment = Segment(role=role, label=label, occurrence=stood[role, label] + 1)
         segments.append(segment)
-        if points[0].choice in (FREE, PREEMPTION):
+        if stretch[0].choice in (FREE, PREEMPTION):
             keep = number + 1
     return Token(
         subject=subject,
         checksum=checksum,
         segments=tuple(segments[:keep]),
         steps=run.steps,
-        fingerprint=run.fingerprint,
+        fingerprint=outcome_of(run),
     )
 
 
-def _resumes(stretches: list[tuple[str, list[Point]]], role: str) -> bool:
-    """A timer fired early, and the task that ran before it goes on."""
-    return stretches[-1][0] == "time" and len(stretches) > 1 and stretches[-2][0] == role
+def outcome_of(run: Run) -> str:
+    """Eight hex digits over the roles and labels of all steps and over what the schedule was found guilty of."""
+    kinds = ",".join(violation.kind for violation in run.violations)
+    return f"{zlib.crc32(kinds.encode(), int(run.fingerprint, 16)):08x}"
 
 
-def _stands_at(role: str, rest: list[tuple[str, list[Point]]], last: Point) -> str:
+def _stretches(run: Run) -> list[list[Point]]:
+    """The steps that were up to the strategy, cut wherever a task was chosen anew; every firing of a timer stands alone."""
+    stretches: list[list[Point]] = []
+    runner = ""
+    for point in run.points:
+        role = _role(point)
+        goes_on = point.choice == FORCED and role == runner
+        if goes_on and _role(stretches[-1][0]) == role:
+            stretches[-1].append(point)
+        elif goes_on or point.choice in (DEFAULT, FREE, PREEMPTION):
+            stretches.append([point])
+        if goes_on or point.choice in (DEFAULT, FREE, PREEMPTION):
+            runner = runner if role == CLOCK_ROLE else role
+    return stretches
+
+
+def _role(point: Point) -> str:
+    return point.task.name if point.task else ""
+
+
+def _stands_at(role: str, rest: list[list[Point]], last: Point) -> str:
     """Label of the point at which ``role`` was left: that of its next step, or where it stood when the schedule ended."""
-    for name, points in rest:
-        if name == role:
-            return points[0].label
+    for stretch in rest:
+        if _role(stretch[0]) == role:
+            return stretch[0].label
     assert last.task is not None
     return last.task.point.label
 

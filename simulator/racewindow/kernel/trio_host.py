@@ -12,11 +12,12 @@ from bisect import insort
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from math import inf
 from pathlib import Path
 from types import CodeType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import trio
 from outcome import Error, Outcome, Value, capture
@@ -30,13 +31,15 @@ from racewindow.kernel._trio_internals import (
     cancel_at_point,
     clear_leftovers,
     current_runner,
+    disarm,
     forget,
     trio_path,
+    trio_threads,
 )
 from racewindow.kernel._unwind import async_generators_unwound, unwind
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import DEFAULT, FORCED, FREE, PREEMPTION, Point, Process, Task
+from racewindow.kernel.task import DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
 from racewindow.kernel.world import World
 
 T = TypeVar("T")
@@ -182,12 +185,14 @@ class TrioEngine(Engine):
             return self.finish(self._loop(chooser, context))
         finally:
             self.close_books()
-            self._dispose(context)
-            context.task = host_task
+            try:
+                self._dispose(context)
+            finally:
+                context.task = host_task
 
     def _loop(self, chooser: Chooser, context: Any) -> str:
         runner, points, advance = self._runner, self.points, self._advance
-        runq = runner.runq
+        runq, deadlines, clock = runner.runq, runner.deadlines, self._clock
         choose, every_step, max_steps = chooser.choose, chooser.every_step, self.limits.max_steps
         last: Task | None = None
         current = -1
@@ -197,6 +202,9 @@ class TrioEngine(Engine):
                 current = -1 if last is None or last not in self.enabled else self.enabled.index(last)
             if self.stopping or self.ended:
                 return "ended"
+            if deadlines._heap and deadlines.next_deadline() <= clock.now:
+                deadlines.expire(clock.now)  # set for a moment that is here already, for example move_on_after(0)
+                continue
             enabled = self.enabled
             if not enabled:
                 if self._idle():
@@ -214,12 +222,12 @@ class TrioEngine(Engine):
             elif self.serial:
                 index = current = 0
                 advancing = True
-            elif self.timers_left and runner.deadlines.next_deadline() < inf:
+            elif self.timers_left and deadlines.next_deadline() < inf:
                 # The armed timer is one more thing that can happen next; it belongs to no task.
                 index = choose([*enabled, self.clock_task], current)
                 if index == len(enabled):
                     self.timers_left -= 1
-                    self._advance_clock(runner.deadlines.next_deadline())
+                    self._advance_clock(deadlines.next_deadline())
                     points[-1].choice = PREEMPTION if current >= 0 else FREE
                     continue
             elif len(enabled) > 1 or every_step:
@@ -238,7 +246,9 @@ class TrioEngine(Engine):
                 current = index
             points.append(point)
             self.current = task
-            if not advancing:
+            if advancing:
+                point.choice = UNASKED
+            else:
                 last = task
 
             handle = task.handle
@@ -271,6 +281,8 @@ class TrioEngine(Engine):
                     message.label = f"{task.operation}/{message.label}"
             else:
                 current = self._settle(task, handle, message, final, current)
+            if not advancing and current < 0 and handle._next_send_fn is None:
+                last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
             if advancing or self.enabled is not enabled:  # the last choice still counts; a crash may have taken it away
                 current = self.enabled.index(last) if last is not None and last in self.enabled else -1
 
@@ -284,6 +296,7 @@ class TrioEngine(Engine):
             runner.task_exited(handle, final)
             return -1
         task.at_point = False
+        handle._schedule_points += 1
         task.point = point = Point(task.waits_for or _await_label(handle.coro))
         point.task = task
         if task.operation:
@@ -294,6 +307,12 @@ class TrioEngine(Engine):
         if task.alive:
             del self.enabled[self.enabled.index(task)]
         if type(message) is WaitTaskRescheduled:
+            if "IOManager" in getattr(message.abort_func, "__qualname__", ""):
+                message.abort_func(_never_raised)  # let go of the file descriptor
+                raise Unsupported(
+                    f"task {task.name} waits for real I/O ({point.label}), which the kernel cannot control; give the "
+                    "subject a simulated transport instead of a socket or a pipe"
+                )
             handle._cancel_points += 1
             handle._abort_func = message.abort_func
             handle._attempt_delivery_of_any_pending_cancel()
@@ -310,11 +329,12 @@ class TrioEngine(Engine):
     def _idle(self) -> bool:
         """Nothing can run: wake who waits for that, or let time pass. False: deadlock."""
         runner = self._runner
-        if runner.waiting_for_idle:
-            key, handle = runner.waiting_for_idle.popitem(0)
-            runner.reschedule(handle)
-            return True
         due = runner.deadlines.next_deadline()
+        waiting = runner.waiting_for_idle  # by cushion, then by memory address: all of one cushion have to wake at once
+        if waiting and (cushion := waiting.keys()[0][0]) < due - self._clock.now:
+            while waiting and waiting.keys()[0][0] == cushion:
+                runner.reschedule(waiting.popitem(0)[1])
+            return True
         for entry in self._quiet:
             if due > entry[1]:
                 self._quiet.remove(entry)
@@ -323,13 +343,12 @@ class TrioEngine(Engine):
         if due < inf:
             self._advance_clock(due)
             return True
-        for task in self.tasks:
-            if task.alive and "IOManager" in task.point.label:
-                raise Unsupported(
-                    f"task {task.name} waits for real I/O ({task.point.label}), which the kernel cannot control; give the "
-                    "subject a simulated transport instead of a socket or a pipe"
-                )
         return False
+
+    def kill(self, process: Process) -> list[Task]:
+        killed = super().kill(process)
+        disarm([task.handle for task in killed], [task.handle for task in self.tasks if task.alive])
+        return killed
 
     def _advance_clock(self, due: float) -> None:
         self.time_passes(max(0.0, due - self._clock.now))
@@ -339,15 +358,26 @@ class TrioEngine(Engine):
     def _dispose(self, context: Any) -> None:
         """End what is left. The books are closed, so a ``finally`` block that runs now can change no verdict."""
         runner = self._runner
-        for task in reversed(self.tasks):
-            handle = task.handle
-            if handle is None or handle not in runner.tasks:
-                continue
-            context.task = handle
-            handle.context.run(unwind, handle.coro)
-            forget(handle, runner)
+        interrupt: KeyboardInterrupt | None = None
+        handles = [task.handle for task in reversed(self.tasks)]
+        while handles:
+            for handle in handles:
+                if handle in runner.tasks:
+                    context.task = handle
+                    try:
+                        handle.context.run(unwind, handle.coro)
+                    except KeyboardInterrupt as error:  # but first the rest: what is left behind would keep trio.run from ending
+                        interrupt = error
+                    forget(handle, runner)
+            handles = [handle for handle in runner.runq if handle in runner.tasks]  # started by the finally blocks
+            runner.runq.clear()
+        for task in self.tasks:
+            task.handle = task.send = None  # a record that is kept must not keep the coroutines
+        self._records.clear()
         if runner.runq or self._nursery._cancel_status._children or runner.deadlines._heap:
             clear_leftovers(runner, self._nursery)
+        if interrupt is not None:
+            raise interrupt
 
 
 class TrioScope(Scope):
@@ -408,6 +438,10 @@ def _label_of(code: CodeType) -> str:
     return code.co_qualname.replace("Impl.", ".").replace(".<locals>", "").strip("_")
 
 
+def _never_raised() -> NoReturn:
+    raise AssertionError("an abort function ran what it was given to raise later")
+
+
 def _counter(handle: Any) -> int:
     return int(handle._counter)
 
@@ -421,22 +455,37 @@ def _index(task: Task) -> int:
 _controlled = threading.local()
 _patch_lock = threading.Lock()
 _patches = 0
-_real_run_sync = trio.to_thread.run_sync
+_to_thread: Any = trio.to_thread
+_real_run_sync = _to_thread.run_sync
+_real_start_thread_soon = trio_threads.start_thread_soon
 
 
 async def _run_sync(function: Callable[..., T], *args: Any, **options: Any) -> T:
     """``trio.to_thread.run_sync`` under the kernel: the work is done inline at one point, its result arrives at another."""
     if not getattr(_controlled, "active", False):
-        return await _real_run_sync(function, *args, **options)
+        return await _real_run_sync(function, *args, **options)  # type: ignore[no-any-return]
     label = f"thread:{function_name(function)}"
     await Point(label)
     outcome: Outcome[T]
     try:
-        outcome = Value(function(*args))
+        outcome = Value(copy_context().run(function, *args))
     except BaseException as error:
         outcome = Error(error)
-    await Point(f"{label}/return")
+    # Trio waits for a thread that is at work, and hands over its result, even to a cancelled task that did not say otherwise.
+    with trio.CancelScope(shield=not options.get("abandon_on_cancel", options.get("cancellable", False))):
+        await Point(f"{label}/return")
     return outcome.unwrap()
+
+
+def _start_thread_soon(*args: Any, **options: Any) -> None:
+    """Where a worker thread would start: somebody kept trio's own ``run_sync`` from before it was replaced."""
+    if not getattr(_controlled, "active", False):
+        _real_start_thread_soon(*args, **options)
+        return
+    raise Unsupported(
+        "the subject starts a real worker thread, which the kernel cannot control, through a reference to run_sync that it took "
+        "beforehand; write 'trio.to_thread.run_sync(...)' in full where it is called, not 'from trio.to_thread import run_sync'"
+    )
 
 
 @contextmanager
@@ -445,7 +494,8 @@ def _threads_inline() -> Iterator[None]:
     global _patches
     with _patch_lock:
         _patches += 1
-        trio.to_thread.run_sync = trio_path.run_sync = _run_sync
+        _to_thread.run_sync = trio_path.run_sync = _run_sync
+        trio_threads.start_thread_soon = _start_thread_soon
     _controlled.active = True
     try:
         yield
@@ -454,4 +504,5 @@ def _threads_inline() -> Iterator[None]:
         with _patch_lock:
             _patches -= 1
             if not _patches:
-                trio.to_thread.run_sync = trio_path.run_sync = _real_run_sync
+                _to_thread.run_sync = trio_path.run_sync = _real_run_sync
+                trio_threads.start_thread_soon = _real_start_thread_soon

@@ -40,6 +40,8 @@ class World:
             reads, writes: resources that the following step touches. Leave both out when you do not know: the step then
                 counts as touching everything. Giving one says that the other is empty.
         """
+        if not label:
+            raise UsageError("a point needs a label: it is how traces, charts and tokens name the place")
         if reads is not None or writes is not None:
             reads, writes = reads or (), writes or ()
         return self._engine.point(label, reads, writes)
@@ -81,6 +83,8 @@ class World:
         """
         from racewindow.kernel.engine import function_name
 
+        if process is not None and process.crashed:
+            raise UsageError(f"process {process.name!r} has crashed; start the task in a new one: world.process({process.name!r})")
         return self._engine.start(function, name or function_name(function), process, operation, advance)
 
     def event(self) -> Event:

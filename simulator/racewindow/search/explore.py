@@ -7,13 +7,14 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from racewindow.errors import ReplayDiverged, UsageError
 from racewindow.kernel.engine import Engine, Subject, function_name
 from racewindow.kernel.hosts import run_on
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.token import Token, token_of
+from racewindow.kernel.token import Token, outcome_of, token_of
 from racewindow.kernel.violation import Violation
 from racewindow.search.bounded import Bounded
 from racewindow.search.random_walk import RandomWalk
@@ -134,10 +135,10 @@ def _definition(subject: Subject) -> str:
 
 
 def _check_subject(subject: Any) -> None:
-    function = getattr(subject, "__call__", subject) if not inspect.isfunction(subject) else subject  # noqa: B004
-    while hasattr(function, "func"):
+    function = subject
+    while isinstance(function, partial):
         function = function.func
-    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(subject):
+    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
         raise UsageError(
             f"the subject must be an async function that takes a world, not {subject!r}; write 'async def subject(world): ...' "
             "and pass the function itself"
@@ -337,10 +338,11 @@ def replay(
     search = Replay(token.segments, strict).search(0)
     search.begin(0)
     run = run_on(host, lambda engine: engine.execute(subject, search, limits))
-    if strict and (run.steps, run.fingerprint) != (token.steps, token.fingerprint):
+    if strict and (run.steps, outcome_of(run)) != (token.steps, token.fingerprint):
+        found = ", ".join(violation.kind for violation in run.violations) or "no violation"
         raise ReplayDiverged(
-            f"{name} followed the token's schedule but not its path: {run.steps} steps with fingerprint {run.fingerprint} instead "
-            f"of {token.steps} with {token.fingerprint}. Usual causes: the code between two points changed, or something outside "
+            f"{name} followed the token's schedule but not its path: {run.steps} steps with {found} and fingerprint {outcome_of(run)} "
+            f"instead of {token.steps} with {token.fingerprint}. Usual causes: the code between two points changed, or something outside "
             "the kernel's control decides (wall-clock time, random numbers, the order of a set, a thread)"
         )
     return run

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from racewindow.errors import ReplayDiverged
 from racewindow.kernel.run import Run
-from racewindow.kernel.task import Task
+from racewindow.kernel.task import CLOCK_ROLE, Task
 from racewindow.kernel.token import Segment
 
 _CAUSES = (
@@ -60,7 +60,7 @@ class ReplaySearch:
         return self._runs == 1
 
     def choose(self, enabled: list[Task], current: int) -> int:
-        chosen = self._follow(enabled)
+        chosen = self._follow(enabled, current)
         if chosen is None:
             chosen = max(current, 0)
         task = enabled[chosen]
@@ -68,18 +68,20 @@ class ReplaySearch:
         self._step += 1
         return chosen
 
-    def _follow(self, enabled: list[Task]) -> int | None:
+    def _follow(self, enabled: list[Task], current: int) -> int | None:
         while self._next < len(self._segments):
             segment = self._segments[self._next]
-            place = next((index for index, task in enumerate(enabled) if task.name == segment.role), None)
-            if place is None:
-                if not self._started:
-                    self._diverge(f"{segment.role} to run", enabled)
-                elif segment.label:
-                    self._diverge(f"{segment.role} to get to {segment.label}", enabled)
-            elif not self._started or not self._arrived(segment, enabled[place]):
-                self._started = True
-                return place
+            if not self._started:
+                place = next((index for index, task in enumerate(enabled) if task.name == segment.role), None)
+                if place is not None:
+                    self._started = segment.role != CLOCK_ROLE  # a timer fires once, then the next segment begins
+                    self._next += not self._started
+                    return place
+                self._diverge(f"{segment.role} to run", enabled)
+            elif current >= 0 and not self._arrived(segment, enabled[current]):
+                return current
+            elif current < 0 and segment.label:
+                self._diverge(f"{segment.role} to get to {segment.label}", enabled)
             self._next += 1
             self._started = False
         return None
