@@ -360,6 +360,29 @@ class TestCompletedMeansSwitched:
         told.rest(*((archive(1, "m1", task="t1"),) if known_by == "archive" else ()))
         assert broken(told, "completed-means-switched") == [(("m1",), 8)]
 
+    @pytest.mark.parametrize("caller", ["a", "a/commit"])
+    def test_a_store_that_does_not_say_what_it_claimed(self, caller: str) -> None:
+        """Then what the commit's client had extracted counts, and nobody else's."""
+        told = Told()
+        told.commit("a", at=(2, 3), task="t1")
+        told.extract("m1", at=(3, 5), caller=caller)
+        told.extract("m2", at=(3, 5), caller="b/commit")
+        told.see("t1", "completed", 6, "a")
+        told.reload("b", "m1", "m2", at=(7, 8))
+        assert broken(told, "completed-means-switched") == [(("m1",), 8)]
+
+    def test_a_handover_that_could_be_another_commit_s(self) -> None:
+        """Of two commits by one client, the second has completed; the first may still be at work on m1."""
+        told = Told()
+        told.commit("a", at=(2, 3), task="t1")
+        told.commit("a", at=(3, 4), task="t2")
+        told.extract("m1", at=(5, 6), caller="a/commit")
+        told.see("t2", "completed", 6, "a")
+        told.reload("b", "m1", at=(7, 8))
+        assert not broken(told, "completed-means-switched")
+        told.handovers[0].key = "t2"
+        assert broken(told, "completed-means-switched") == [(("m1",), 8)]
+
     def test_the_same_client_goes_on_in_the_same_step(self) -> None:
         """It has seen completed before it asks."""
         told = Told()

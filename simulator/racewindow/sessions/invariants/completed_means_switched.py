@@ -10,11 +10,27 @@ from racewindow.sessions.invariants._invariant import Invariant, listed
 
 
 def taken(history: History, task: str) -> frozenset[str]:
-    """The messages of a commit: what it says it claimed, and what its archive holds."""
+    """The messages of a commit: what it says it claimed, and what its archive holds; else what it had extracted."""
     claimed = [message for call in history.of_kind("commit") if call.task == task for message in call.messages]
     for _, _, observation in history.observations:
         claimed += (message for archive in observation.archives if archive.task == task for message in archive.messages)
-    return frozenset(raw(claimed))
+    return frozenset(raw(claimed or _extracted(history, task)))
+
+
+def _extracted(history: History, task: str) -> Iterator[str]:
+    """The messages that surely were handed over for this task.
+
+    By its key, or because its client (or the background work that the client started) handed them over when it had
+    asked for no other commit yet. Where a hand-over could be another commit's, nobody is accused.
+    """
+    for call in history.of_kind("commit"):
+        if call.task == task:
+            mine = [other.invoked for other in history.of_kind("commit") if other.client == call.client]
+            for handover in history.handovers:
+                own = handover.caller == call.client or handover.caller.startswith(f"{call.client}/")
+                only = [invoked for invoked in mine if invoked <= handover.step] == [call.invoked]
+                if handover.outcome == "succeeded" and (handover.key == task or (own and only)):
+                    yield from handover.messages
 
 
 def check(history: History) -> Iterator[Violation]:
