@@ -176,7 +176,7 @@ def explore(
 
     Raises:
         UsageError: for a subject that is not async, or a budget that makes no sense.
-        ReplayDiverged: a depth-first search met a subject that does not repeat itself.
+        ReplayDiverged: the subject does not repeat itself.
     """
     _check_subject(subject)
     strategy = strategy or RandomWalk()
@@ -206,9 +206,9 @@ def explore(
                 run = engine.execute(subject, search, limits)
                 search.end(run)
                 token = "" if run.verdict == "passed" else str(token_of(run, subject=name, checksum=checksum))
-                if run.verdict == "failed" and not state["confirmed"]:
-                    state["confirmed"] = True
-                    confirm_repeats(engine, subject, run, Token.parse(token), limits)
+                if index == 0 or (run.verdict == "failed" and not state["confirmed"]):
+                    state["confirmed"] = run.verdict == "failed"
+                    confirm_repeats(engine, subject, run, token_of(run, subject=name, checksum=checksum), limits)
                 found.append(
                     Found(
                         index=index,
@@ -324,9 +324,24 @@ def replay(
     """
     _check_subject(subject)
     limits = limits or Limits()
-    token = Token.parse(token) if isinstance(token, str) else token
     name = name or function_name(subject)
     checksum = checksum or subject_checksum(name, _definition(subject), limits)
+    token = check_token(token, name=name, checksum=checksum, strict=strict)
+    search = Replay(token.segments, strict).search(0)
+    search.begin(0)
+    run = run_on(host, lambda engine: engine.execute(subject, search, limits))
+    replayed(run, token, strict=strict)
+    return run
+
+
+def check_token(token: str | Token, *, name: str, checksum: str, strict: bool) -> Token:
+    """Parse a token and make sure that it belongs to the subject at hand.
+
+    Raises:
+        UsageError: the text is no token, was altered, or belongs to another subject.
+        ReplayDiverged: the subject changed since, and the replay is to be strict.
+    """
+    token = Token.parse(token) if isinstance(token, str) else token
     if token.subject != name:
         raise UsageError(f"the token belongs to the subject {token.subject!r}, not to {name!r}; replay it with that one")
     if token.checksum != checksum and strict:
@@ -335,21 +350,26 @@ def replay(
             f"{checksum}. Use the version the token came from, or replay it with strict=False (--best-effort) to follow it as far "
             "as it goes"
         )
-    search = Replay(token.segments, strict).search(0)
-    search.begin(0)
-    run = run_on(host, lambda engine: engine.execute(subject, search, limits))
+    return token
+
+
+def replayed(run: Run, token: Token, *, strict: bool) -> None:
+    """Make sure that a strict replay came out where the token says.
+
+    Raises:
+        ReplayDiverged: it did not.
+    """
     if strict and (run.steps, outcome_of(run)) != (token.steps, token.fingerprint):
         found = ", ".join(violation.kind for violation in run.violations) or "no violation"
         raise ReplayDiverged(
-            f"{name} followed the token's schedule but not its path: {run.steps} steps with {found} and fingerprint {outcome_of(run)} "
-            f"instead of {token.steps} with {token.fingerprint}. Usual causes: the code between two points changed, or something outside "
-            "the kernel's control decides (wall-clock time, random numbers, the order of a set, a thread)"
+            f"{token.subject} followed the token's schedule but not its path: {run.steps} steps with {found} and fingerprint "
+            f"{outcome_of(run)} instead of {token.steps} with {token.fingerprint}. Usual causes: the code between two points changed, or something "
+            "outside the kernel's control decides (wall-clock time, random numbers, the order of a set, a thread)"
         )
-    return run
 
 
 def confirm_repeats(engine: Engine, subject: Subject, run: Run, token: Token, limits: Limits) -> None:
-    """Replay a failing schedule at once: what does not repeat is no verdict.
+    """Replay a schedule at once, the first one and the first that fails: what does not repeat is no verdict.
 
     Raises:
         ReplayDiverged: with the first step that differs.
@@ -359,13 +379,18 @@ def confirm_repeats(engine: Engine, subject: Subject, run: Run, token: Token, li
     again = engine.execute(subject, search, limits)
     before = [(point.task.name if point.task else "", point.label) for point in run.points]
     after = [(point.task.name if point.task else "", point.label) for point in again.points]
-    if before == after and [v.kind for v in run.violations] == [v.kind for v in again.violations]:
+    if before == after and outcome_of(run) == outcome_of(again):
         return
     step = next((i for i, (one, two) in enumerate(zip(before, after, strict=False)) if one != two), min(len(before), len(after)))
-    first = " at ".join(before[step]) if step < len(before) else "the end"
-    second = " at ".join(after[step]) if step < len(after) else "the end"
+    first = " at ".join(before[step]) if step < len(before) else _end(run)
+    second = " at ".join(after[step]) if step < len(after) else _end(again)
     raise ReplayDiverged(
         f"the subject does not repeat itself: the same schedule came to {first} at step {step} first, and to {second} the second "
         f"time. Usual causes: wall-clock time, random numbers, the order of a set, state that survives from one schedule to the "
         "next, or a thread outside the kernel's control"
     )
+
+
+def _end(run: Run) -> str:
+    kinds = ", ".join(violation.kind for violation in run.violations)
+    return f"the end with {kinds or 'no violation'}"
