@@ -17,9 +17,9 @@ from racewindow.charts._style import (
     PAPER,
     YELLOW,
     Look,
+    brief,
     elide,
     figure_of,
-    brief,
     looks,
     style,
     text_width,
@@ -204,7 +204,7 @@ def _cell(ax: Axes, x: int, y: int, cell: Mapping[str, Any], styles: Mapping[str
     words = (_WORD[verdict], _WORD[verdict].split()[-1], _WORD[verdict].split()[0])
     word = next((word for word in words if text_width(word, WORD, bold=True) <= room), words[-1])
     lines = [(word, True), *((line, False) for line in _lines(cell, broken, room))]
-    down = sum(10.0 if bold else 9.0 for _, bold in lines) / 2
+    down = sum(10.0 if bold else 9.0 for _, bold in lines) / 2 - 1.5
     for text, bold in lines:
         size = WORD if bold else SMALL
         at = (x + pad + STRIP / column, y + 0.5)
@@ -216,11 +216,23 @@ def _cell(ax: Axes, x: int, y: int, cell: Mapping[str, Any], styles: Mapping[str
 
 def _lines(cell: Mapping[str, Any], broken: Sequence[str], room: float) -> list[str]:
     """What stands under the word: the kinds (two at most), then the counts. In a tiny cell the strip must do."""
-    told = [elide(brief(kind), room, SMALL) for kind in broken]
-    if len(told) > 2:
-        told = [told[0], f"+{len(told) - 1} more"]
+    told = _kinds_in(list(broken), room)
     told = [] if room < 30 else told
     return told + [line for line in counts(cell) if text_width(line, SMALL) <= room][:1]
+
+
+def _kinds_in(broken: Sequence[str], room: float) -> list[str]:
+    """The kinds in two lines at the most, as many to a line as fit."""
+    lines: list[str] = []
+    for kind in broken:
+        longer = f"{lines[-1]}, {brief(kind)}" if lines else ""
+        if longer and text_width(longer, SMALL) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(elide(brief(kind), room, SMALL))
+    if len(lines) <= 2:
+        return lines
+    return [lines[0], f"+{len(broken) - lines[0].count(',') - 1} more"]
 
 
 def counts(cell: Mapping[str, Any]) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def timeline_text(timeline: Timeline, *, width: int = 120) -> str:
     room = width - GUTTER
     natural = [max([len(name), *_needs(timeline, name)]) for name in lanes]
     files = max((len(row.state) for row in timeline.rows), default=0)
+    files = max(files, len("files")) if files else 0
     narrow = len(lanes) * (NARROWEST + 2) + (22 if files else 0) > room
     if narrow:
         # Too many tasks for lanes: one column, and the task's name before each label.

@@ -16,7 +16,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import TICKUP, Line2D
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import ScaledTranslation, Transform
 
@@ -88,11 +88,12 @@ def windows(
             return _compose(plt.figure(), drawing, panels, width=width, title="", stories=stories or {}, legend=legend)[
                 0
             ]
+        key, rows = next(iter(panels.items()), (("", "", ""), []))
+        _sides(ax, rows, drawing, left=0.0)
         if figure_of(ax).get_layout_engine() is not None:
-            # Which names fit depends on the final width.
+            # What fits depends on the final width, and that on the names and numbers at the sides.
             figure_of(ax).draw_without_rendering()
         room = ax.get_window_extent().width * 72 / figure_of(ax).dpi
-        key, rows = next(iter(panels.items()), (("", "", ""), []))
         _panel(ax, key, rows, drawing, room=room, left=0.0, across=room, story=(stories or {}).get(key[0], ""))
         if legend:
             _footer(ax, drawing, left=0.0, room=room)
@@ -218,11 +219,26 @@ def _compose(
         y += HEAD + tall
         ax = figure.add_axes(((MARGIN + left) / (width * 72), 1 - y / height, room / (width * 72), tall / height))
         y += FOOT
+        _sides(ax, rows, drawing, left=left)
         _panel(ax, key, rows, drawing, room=room, left=left, across=across, story=stories.get(key[0], ""))
         axes.append(ax)
     if legend:
         _footer(axes[-1], drawing, left=left, room=across)
     return axes
+
+
+def _sides(ax: Axes, rows: Sequence[Ribbon], drawing: _Drawing, *, left: float) -> None:
+    """The names at the left end of the ribbons, and the numbers at the right."""
+    count = max(1, len(rows))
+    ax.set(xlim=(0, 1), ylim=(count - 0.5, -0.5), xticks=[])
+    ax.spines[:].set_visible(False)
+    ax.tick_params(axis="y", length=0, pad=6)
+    ax.patch.set_visible(False)
+    centre = (TOP + BOTTOM) / 2
+    names = [elide(ribbon["implementation"], left - 8 if left else 1e9, NAME) for ribbon, _ in rows]
+    ax.set_yticks([number + centre for number in range(len(rows))], names, size=NAME)
+    for number, (ribbon, _) in enumerate(rows):
+        _numbers(ax, number, drawing.widths[tuple(ribbon.values())])
 
 
 def _panel(
@@ -237,21 +253,14 @@ def _panel(
     story: str,
 ) -> None:
     scenario, topology, disk = key
-    count = max(1, len(rows))
-    ax.set(xlim=(0, 1), ylim=(count - 0.5, -0.5), xticks=[])
-    ax.spines[:].set_visible(False)
-    ax.tick_params(axis="y", length=0, pad=6)
-    ax.patch.set_visible(False)
-    centre = (TOP + BOTTOM) / 2
-    names = [elide(ribbon["implementation"], left - 8 if left else 1e9, NAME) for ribbon, _ in rows]
-    ax.set_yticks([number + centre for number in range(len(rows))], names, size=NAME)
     where = " · ".join(part for part in (topology, f"disk={disk}" if disk else "") if part)
     # Three lines above the ribbons: the scenario, its text, and the experiment.
     head = elide(scenario, across, TITLE, bold=True)
     story = "" if story == scenario else story
-    told = f"{story}   ({where})" if story else where
+    where = f"   ({where})" if story and where else where
+    told = elide(story, across - text_width(where, STORY), STORY) + where if story else elide(where, across, STORY)
     _note(ax, head, (0, 1), (-left, 25), size=TITLE, weight="bold", va="baseline")
-    _note(ax, elide(told, across, STORY), (0, 1), (-left, 12), size=STORY, color=MUTED, va="baseline")
+    _note(ax, told, (0, 1), (-left, 12), size=STORY, color=MUTED, va="baseline")
     if not rows:
         _note(ax, "no gaps were measured", (0.5, 0.5), (0, 0), size=NAME, color=MUTED, ha="center", va="center")
         return
@@ -262,7 +271,6 @@ def _panel(
         _ribbon(ax, number, cells, drawing.looks, room=room)
         _phases(ax, number, cells)
         _names(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1, room=room)
-        _numbers(ax, number, drawing.widths[mine])
 
 
 def _ribbon(ax: Axes, number: int, cells: Sequence[dict[str, Any]], styles: Mapping[str, Look], *, room: float) -> None:
@@ -376,7 +384,7 @@ def _names(ax: Axes, number: int, found: Sequence[Mapping[str, Any]], gaps: int,
 _BRACKET: dict[str, Any] = {
     "color": INK,
     "linewidth": 0.9,
-    "marker": TICKUP,
+    "marker": 2,  # a tick upwards
     "markersize": 2.6,
     "markeredgewidth": 0.9,
     "solid_capstyle": "butt",
