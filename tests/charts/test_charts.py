@@ -74,6 +74,35 @@ class TestWindows:
         charts.windows(one_panel, ax=ax)
         assert collisions(figure) == []
 
+    def test_names_fit_whatever_becomes_of_the_layout(self, one_panel: pd.DataFrame) -> None:
+        """The second chart takes room from the first one, after that was drawn."""
+        figure, axes = plt.subplots(1, 2, figsize=(14, 8), layout="constrained")
+        for ax in axes:
+            charts.windows(one_panel, ax=ax, legend=False)
+        assert collisions(figure) == []
+        figure.set_size_inches(9, 8)
+        assert collisions(figure) == []
+
+    def test_a_name_stands_under_its_own_window(self) -> None:
+        """Where windows are dense, names are left out rather than put under a neighbour."""
+        rows = [
+            {
+                "implementation": "store",
+                "scenario": "dense",
+                "topology": "same-store",
+                "disk": "atomic",
+                "gap": gap,
+                "after_step": f"step-{gap - 1}" if gap else "",
+                "before_step": f"step-{gap}",
+                "phase": "accepted",
+                "outcome": "failed" if gap % 3 == 0 or gap > 50 else "ok",
+                "violation": "tasks-end" if gap % 3 == 0 or gap > 50 else "",
+            }
+            for gap in range(61)
+        ]
+        told = texts(charts.atlas(windows_frame(rows)))
+        assert [text for text in told if text.startswith("step-")] == ["step-50 .. step-60"]
+
     def test_names_and_numbers(self, one_panel: pd.DataFrame) -> None:
         """Each implementation, its width in numbers, and what was done."""
         ax = charts.windows(one_panel)

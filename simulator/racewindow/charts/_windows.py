@@ -14,10 +14,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from racewindow.charts._style import (
@@ -193,7 +195,7 @@ def _compose(
     panels = panels or {("", "", ""): []}
     across = width * 72 - 2 * MARGIN
     names = [key["implementation"] for rows in panels.values() for key, _ in rows]
-    left = max((text_width(name, NAME) for name in names), default=0.0) + 8
+    left = max((text_width(name, NAME) for name in names), default=0.0) + 9
     left = min(left, across * 0.36)
     right = max((_number_room(cells) for rows in panels.values() for _, cells in rows), default=0.0) + 10
     room = across - left - right
@@ -270,7 +272,8 @@ def _panel(
         mine = tuple(ribbon.values())
         _ribbon(ax, number, cells, drawing.looks, room=room)
         _phases(ax, number, cells)
-        _names(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1, room=room)
+        _brackets(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1)
+        _Names(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1)
 
 
 def _ribbon(ax: Axes, number: int, cells: Sequence[dict[str, Any]], styles: Mapping[str, Look], *, room: float) -> None:
@@ -361,24 +364,64 @@ def _mark(filled: bool) -> dict[str, Any]:
     }
 
 
-def _names(ax: Axes, number: int, found: Sequence[Mapping[str, Any]], gaps: int, *, room: float) -> None:
-    """Under each window a bracket, and its name where there is room: the steps that open and close it."""
-    taken = 0.0
-    for place, span in enumerate(found):
-        x0, x1 = span["first"] / gaps, (span["last"] + 1) / gaps
-        inset = min(1.0, (x1 - x0) * room / 4) / room
-        bracket = Line2D([x0 + inset, x1 - inset], [number + BOTTOM] * 2, **_BRACKET)
+class _Names(Artist):
+    """Under each window its name, where there is room: the steps that open and close it.
+
+    An artist of its own, because what fits is known only when it is drawn: a layout engine, or the user's mouse, can
+    give the ribbon another width after the chart was made.
+    """
+
+    def __init__(self, ax: Axes, number: int, found: Sequence[Mapping[str, Any]], gaps: int) -> None:
+        super().__init__()
+        self.set_in_layout(False)  # names never stick out
+        self._number = number
+        self._found = found
+        self._gaps = gaps
+        self._room = 0.0
+        self._texts: list[Text] = []
+        ax.add_artist(self)
+        self._fit()
+
+    def get_children(self) -> list[Artist]:
+        return list(self._texts)
+
+    def draw(self, renderer: RendererBase) -> None:
+        self._fit()
+        for text in self._texts:
+            text.draw(renderer)
+
+    def _fit(self) -> None:
+        ax, figure = self.axes, self.get_figure(root=True)
+        if not isinstance(ax, Axes) or figure is None:
+            return
+        room = ax.get_window_extent().width * 72 / figure.dpi
+        if room == self._room:
+            return
+        self._room = room
+        self._texts = []
+        edges = [(span["first"] / self._gaps * room, (span["last"] + 1) / self._gaps * room) for span in self._found]
+        for place, span in enumerate(self._found):
+            # A name keeps to its own side of the middle between two windows, so that it cannot be taken for another's.
+            begin, end = edges[place]
+            low = (edges[place - 1][1] + begin) / 2 + 3 if place else 0.0
+            high = (end + edges[place + 1][0]) / 2 - 3 if place + 1 < len(edges) else room
+            name = _fitting(span["opens"], span["closes"], high - low)
+            if not name:
+                continue
+            wide = text_width(name, SMALL) * SLACK
+            left = min(max(low, (begin + end - wide) / 2), high - wide)
+            text = Text(left / room, self._number + BOTTOM, name, fontsize=SMALL, color=INK, va="top")
+            text.set_transform(ax.transData + _shift(ax, 0, -7.5))
+            text.set_figure(figure)
+            self._texts.append(text)
+
+
+def _brackets(ax: Axes, number: int, found: Sequence[Mapping[str, Any]], gaps: int) -> None:
+    for span in found:
+        ends = ((span["first"] + 0.04) / gaps, (span["last"] + 0.96) / gaps)
+        bracket = Line2D(ends, [number + BOTTOM] * 2, **_BRACKET)
         bracket.set_transform(ax.transData + _shift(ax, 0, -5))
         ax.add_line(bracket)
-        # Room for this name ends where the next window's middle half begins.
-        until = room if place + 1 == len(found) else (x1 + found[place + 1]["first"] / gaps) / 2 * room
-        name = _fitting(span["opens"], span["closes"], until - taken)
-        if not name:
-            continue
-        wide = text_width(name, SMALL) * SLACK
-        begin = min(max(taken, (x0 + x1) / 2 * room - wide / 2), until - wide)
-        _note(ax, name, (begin / room, number + BOTTOM), (0, -7.5), data=True, size=SMALL, va="top")
-        taken = begin + wide + 8
 
 
 _BRACKET: dict[str, Any] = {
