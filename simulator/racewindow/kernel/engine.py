@@ -7,13 +7,15 @@ resumed and how the kernel learns where it stands afterwards.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from math import inf
 from typing import Any, Protocol, TypeVar
 
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import CLOCK_ROLE, UNASKED, Point, Process, Task
+from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
 from racewindow.kernel.violation import Violation
 from racewindow.kernel.world import World
 
@@ -83,6 +85,9 @@ class Engine(ABC):
         self.root_process = Process("main")
         self._names = {CLOCK_ROLE: 1}
         self.clock_task = Task(CLOCK_ROLE, -1, parent=None, process=self.root_process)
+        self.last: Task | None = None  # whom the strategy chose last, while it can go on
+        self.to_advance: deque[Task] = deque()
+        self.quiet_waits: list[tuple[Callable[[], object], float]] = []
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -165,6 +170,82 @@ class Engine(ABC):
         process.on_crash.clear()
         return killed
 
+    # -- choosing: the same on every host ------------------------------------------------------------------------------
+
+    def decide(self, chooser: Chooser, current: int, due: float) -> int:
+        """Settle who steps next, and enter the step in the books.
+
+        Args:
+            chooser: asked where there is something to choose.
+            current: index of the task that stepped last among ``enabled``, or -1 when it cannot go on.
+            due: when the next timer fires.
+
+        Returns:
+            Its index among ``enabled``, or -1: look again, for a timer fired early, or the task that was to be advanced is dead.
+        """
+        enabled = self.enabled
+        if self.to_advance or self.serial or self.timers_left:
+            index = self._decide_otherwise(chooser, current, due)
+            if index < 0 or enabled[index].point.choice == UNASKED:
+                return index
+        elif len(enabled) > 1 or chooser.every_step:
+            index = chooser.choose(enabled, current)
+        else:
+            index = 0
+        self.current = self.last = task = enabled[index]
+        point = task.point
+        self.points.append(point)
+        if index != current:
+            if current >= 0:
+                point.choice = PREEMPTION
+                point.held = enabled[current].point.label
+                self.preemptions += 1
+            else:
+                point.choice = FREE if index else DEFAULT
+        return index
+
+    def _decide_otherwise(self, chooser: Chooser, current: int, due: float) -> int:
+        """Where the strategy is not asked, or where time is one of the things to choose from."""
+        enabled = self.enabled
+        if self.to_advance or self.serial:
+            index = 0
+            if self.to_advance:
+                task = self.to_advance.popleft()
+                if not task.alive:
+                    return -1
+                index = enabled.index(task)
+            self.current = enabled[index]
+            self.current.point.choice = UNASKED
+            self.points.append(self.current.point)
+            return index
+        if due < inf:
+            # The armed timer is one more thing that can happen next; it belongs to no task.
+            index = chooser.choose([*enabled, self.clock_task], current)
+            if index < len(enabled):
+                return index
+            step = len(self.points)
+            self.timers_left -= 1
+            self.advance_clock(due)
+            point = self.points[step]
+            point.choice = FREE
+            if current >= 0:
+                point.choice = PREEMPTION
+                point.held = enabled[current].point.label
+            return -1
+        return chooser.choose(enabled, current) if len(enabled) > 1 or chooser.every_step else 0
+
+    def idle(self, due: float) -> bool:
+        """Nothing can run: wake who waits for that, or let time pass until ``due``. False: deadlock."""
+        for entry in self.quiet_waits:
+            if due > entry[1]:
+                self.quiet_waits.remove(entry)
+                entry[0]()
+                return True
+        if due < inf:
+            self.advance_clock(due)
+            return True
+        return False
+
     # -- what hosts provide --------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -190,6 +271,10 @@ class Engine(ABC):
     def now(self) -> float: ...
     @abstractmethod
     async def quiet(self, within_s: float) -> None: ...
+    @abstractmethod
+    def advance_clock(self, due: float) -> None:
+        """Let time pass until ``due``, and the timers fire that are due then."""
+
     @abstractmethod
     def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
         """Run one schedule of ``subject`` to its end and give its record."""

@@ -34,9 +34,10 @@ class Point:
         task: who takes the step.
         choice: FORCED (the last task goes on), DEFAULT (it cannot; the first of the others), FREE (another one of them), PREEMPTION or
             UNASKED.
+        held: with PREEMPTION, the label at which the other task was held back.
     """
 
-    __slots__ = ("choice", "label", "notes", "reads", "task", "touched", "writes")
+    __slots__ = ("choice", "held", "label", "notes", "reads", "task", "touched", "writes")
 
     def __init__(self, label: str, reads: Resources | None = None, writes: Resources | None = None) -> None:
         self.label = label
@@ -46,10 +47,15 @@ class Point:
         self.touched: list[tuple[str, bool]] | None = None
         self.notes: list[str] | None = None
         self.choice = FORCED
+        self.held = ""
 
-    def __await__(self) -> Generator[Any, Any, None]:
+    def check_fresh(self) -> None:
+        """Raises UsageError when the point was awaited before."""
         if self.task is not None:
             raise UsageError(f"the point {self.label!r} was awaited twice; make a new one for every wait: await world.point(...)")
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        self.check_fresh()
         # The trio host resumes a point with None; anything else is an outcome that carries a cancellation.
         result = yield self
         if result is not None:

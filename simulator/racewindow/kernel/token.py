@@ -110,7 +110,7 @@ def token_of(run: Run, *, subject: str, checksum: str) -> Token:
         segment = Segment(role=role)
         held_back = number + 1 < len(stretches) and stretches[number + 1][0].choice == PREEMPTION
         if held_back and role != CLOCK_ROLE:
-            label = _stands_at(role, stretches[number + 1 :], stretch[-1])
+            label = stretches[number + 1][0].held
             segment = Segment(role=role, label=label, occurrence=stood[role, label] + 1)
         segments.append(segment)
         if stretch[0].choice in (FREE, PREEMPTION):
@@ -148,15 +148,6 @@ def _stretches(run: Run) -> list[list[Point]]:
 
 def _role(point: Point) -> str:
     return point.task.name if point.task else ""
-
-
-def _stands_at(role: str, rest: list[list[Point]], last: Point) -> str:
-    """Label of the point at which ``role`` was left: that of its next step, or where it stood when the schedule ended."""
-    for stretch in rest:
-        if _role(stretch[0]) == role:
-            return stretch[0].label
-    assert last.task is not None
-    return last.task.point.label
 
 
 def _segment(text: str) -> Segment:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from bisect import insort
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -39,7 +38,7 @@ from racewindow.kernel._trio_internals import (
 from racewindow.kernel._unwind import async_generators_unwound, unwind
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
+from racewindow.kernel.task import UNASKED, Point, Process, Task
 from racewindow.kernel.world import World
 
 T = TypeVar("T")
@@ -80,8 +79,6 @@ class TrioEngine(Engine):
         super().reset(limits)
         self._clock.now = 0.0
         self._records: dict[Any, Task] = {}
-        self._advance: deque[Task] = deque()
-        self._quiet: list[tuple[Any, float]] = []
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
 
@@ -92,7 +89,7 @@ class TrioEngine(Engine):
         async with trio.open_nursery() as nursery:
             for function in functions:
                 nursery.start_soon(function)
-                self._advance.append(self._adopt(self._runner.runq[-1], function_name(function)))
+                self.to_advance.append(self._adopt(self._runner.runq[-1], function_name(function)))
 
     def start(
         self,
@@ -104,7 +101,7 @@ class TrioEngine(Engine):
     ) -> Task:
         task = self.new_task(name, process=process, operation=operation)
         if advance:
-            self._advance.append(task)
+            self.to_advance.append(task)
         self._enlist(task, partial(self._guard, function))
         return task
 
@@ -121,11 +118,12 @@ class TrioEngine(Engine):
         return self._clock.now
 
     async def quiet(self, within_s: float) -> None:
-        entry = (trio.lowlevel.current_task(), self._clock.now + within_s)
-        self._quiet.append(entry)
+        task = trio.lowlevel.current_task()
+        entry = (partial(self._runner.reschedule, task), self._clock.now + within_s)
+        self.quiet_waits.append(entry)
 
         def abort(_: Any) -> trio.lowlevel.Abort:
-            self._quiet.remove(entry)
+            self.quiet_waits.remove(entry)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
@@ -191,15 +189,14 @@ class TrioEngine(Engine):
                 context.task = host_task
 
     def _loop(self, chooser: Chooser, context: Any) -> str:
-        runner, points, advance = self._runner, self.points, self._advance
+        runner, points = self._runner, self.points
         runq, deadlines, clock = runner.runq, runner.deadlines, self._clock
-        choose, every_step, max_steps = chooser.choose, chooser.every_step, self.limits.max_steps
-        last: Task | None = None
+        max_steps = self.limits.max_steps
         current = -1
         while True:
             if runq:
                 self._collect()
-                current = -1 if last is None or last not in self.enabled else self.enabled.index(last)
+                current = -1 if self.last is None or self.last not in self.enabled else self.enabled.index(self.last)
             if self.stopping or self.ended:
                 return "ended"
             if deadlines._heap and deadlines.next_deadline() <= clock.now:
@@ -212,44 +209,12 @@ class TrioEngine(Engine):
                 return "deadlock"
             if len(points) >= max_steps:
                 return "max_steps"
-            advancing = False
-            if advance:
-                task = advance.popleft()
-                if not task.alive:
-                    continue
-                index = current = enabled.index(task)
-                advancing = True
-            elif self.serial:
-                index = current = 0
-                advancing = True
-            elif self.timers_left and deadlines.next_deadline() < inf:
-                # The armed timer is one more thing that can happen next; it belongs to no task.
-                index = choose([*enabled, self.clock_task], current)
-                if index == len(enabled):
-                    self.timers_left -= 1
-                    self._advance_clock(deadlines.next_deadline())
-                    points[-1].choice = PREEMPTION if current >= 0 else FREE
-                    continue
-            elif len(enabled) > 1 or every_step:
-                index = choose(enabled, current)
-            else:
-                index = 0
-
+            index = self.decide(chooser, current, deadlines.next_deadline() if self.timers_left else inf)
+            if index < 0:
+                continue
+            current = index
             task = enabled[index]
-            point = task.point
-            if index != current:
-                if current >= 0:
-                    point.choice = PREEMPTION
-                    self.preemptions += 1
-                else:
-                    point.choice = FREE if index else DEFAULT
-                current = index
-            points.append(point)
-            self.current = task
-            if advancing:
-                point.choice = UNASKED
-            else:
-                last = task
+            unasked = task.point.choice == UNASKED
 
             handle = task.handle
             context.task = handle
@@ -281,10 +246,10 @@ class TrioEngine(Engine):
                     message.label = f"{task.operation}/{message.label}"
             else:
                 current = self._settle(task, handle, message, final, current)
-            if not advancing and current < 0 and handle._next_send_fn is None:
-                last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
-            if advancing or self.enabled is not enabled:  # the last choice still counts; a crash may have taken it away
-                current = self.enabled.index(last) if last is not None and last in self.enabled else -1
+            if not unasked and current < 0 and handle._next_send_fn is None:
+                self.last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
+            if unasked or self.enabled is not enabled:  # the last choice still counts; a crash may have taken it away
+                current = self.enabled.index(self.last) if self.last is not None and self.last in self.enabled else -1
 
     def _settle(self, task: Task, handle: Any, message: Any, final: Outcome[Any] | None, current: int) -> int:
         """A step ended in something else than a point: the end of the task, or one of trio's own traps."""
@@ -335,22 +300,14 @@ class TrioEngine(Engine):
             while waiting and waiting.keys()[0][0] == cushion:
                 runner.reschedule(waiting.popitem(0)[1])
             return True
-        for entry in self._quiet:
-            if due > entry[1]:
-                self._quiet.remove(entry)
-                runner.reschedule(entry[0])
-                return True
-        if due < inf:
-            self._advance_clock(due)
-            return True
-        return False
+        return self.idle(due)
 
     def kill(self, process: Process) -> list[Task]:
         killed = super().kill(process)
         disarm([task.handle for task in killed], [task.handle for task in self.tasks if task.alive])
         return killed
 
-    def _advance_clock(self, due: float) -> None:
+    def advance_clock(self, due: float) -> None:
         self.time_passes(max(0.0, due - self._clock.now))
         self._clock.now = max(self._clock.now, due)
         self._runner.deadlines.expire(self._clock.now)
