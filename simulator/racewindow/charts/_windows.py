@@ -14,20 +14,30 @@ from typing import Any
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.text import Text
-from matplotlib.transforms import ScaledTranslation, Transform
+from matplotlib.patches import Patch
 
+from racewindow.charts._ribbon import (
+    BOTTOM,
+    PLAIN,
+    SMALL,
+    TOP,
+    Names,
+    brackets,
+    broken,
+    filled,
+    mark,
+    note,
+    number_room,
+    numbers,
+    phases,
+    ribbon,
+    shift,
+)
 from racewindow.charts._style import (
-    INFEASIBLE,
-    INFEASIBLE_HATCH,
     INK,
     MUTED,
-    OK,
     PAPER,
     Look,
     elide,
@@ -39,15 +49,12 @@ from racewindow.charts._style import (
     wrap,
 )
 from racewindow.errors import UsageError
-from racewindow.frames import BLOCKED, FAILING, RIBBON, kinds, ribbons, spans, widths
+from racewindow.frames import BLOCKED, FAILING, RIBBON, ribbons, spans, widths
 
-# All lengths are in points (1/72 inch). A row: phase marks, the ribbon, the names of its windows, and air.
+# All lengths are in points (1/72 inch). A row holds phase marks, a ribbon, the names of its windows, and air.
 PITCH = 49.0
-TOP, BOTTOM = -0.27, 0.17
-NAME, NUMBER, SMALL = 8.5, 8.5, 7.0
 TITLE, STORY = 10.0, 8.0
-# Renderers round the widths of letters to pixels, each a little differently.
-SLACK = 1.03
+NAME = 8.5
 HEAD, FOOT, MARGIN = 44.0, 24.0, 12.0
 
 Ribbon = tuple[dict[str, str], list[dict[str, Any]]]
@@ -151,12 +158,12 @@ def _drawing(frame: pd.DataFrame) -> _Drawing:
     for span in spans(frame).to_dict("records"):
         found.setdefault(tuple(span[name] for name in RIBBON), []).append(span)
     split = ribbons(frame)
-    broken = [cell["violation"] for _, cells in split for cell in cells if cell["outcome"] in FAILING]
+    failing = [cell["violation"] for _, cells in split for cell in cells if cell["outcome"] in FAILING]
     return _Drawing(
         ribbons=split,
         spans=found,
         widths={tuple(row[name] for name in RIBBON): row for row in widths(frame).to_dict("records")},
-        looks=looks(kind for violation in broken for kind in _kinds(violation)),
+        looks=looks(kind for violation in failing for kind in broken(violation)),
     )
 
 
@@ -177,10 +184,6 @@ def _panels(drawing: _Drawing, order: Sequence[str] | str) -> dict[tuple[str, st
     return panels
 
 
-def _kinds(violation: str) -> tuple[str, ...]:
-    return kinds(violation) or ("violation",)
-
-
 def _compose(
     figure: Figure,
     drawing: _Drawing,
@@ -197,7 +200,7 @@ def _compose(
     names = [key["implementation"] for rows in panels.values() for key, _ in rows]
     left = max((text_width(name, NAME) for name in names), default=0.0) + 9
     left = min(left, across * 0.36)
-    right = max((_number_room(cells) for rows in panels.values() for _, cells in rows), default=0.0) + 10
+    right = max((number_room(cells) for rows in panels.values() for _, cells in rows), default=0.0) + 10
     room = across - left - right
     lines = wrap(title, across, TITLE + 2, bold=True) if title else []
     top = MARGIN + 17.0 * len(lines) + (4 if lines else 0)
@@ -237,10 +240,10 @@ def _sides(ax: Axes, rows: Sequence[Ribbon], drawing: _Drawing, *, left: float) 
     ax.tick_params(axis="y", length=0, pad=6)
     ax.patch.set_visible(False)
     centre = (TOP + BOTTOM) / 2
-    names = [elide(ribbon["implementation"], left - 8 if left else 1e9, NAME) for ribbon, _ in rows]
+    names = [elide(key["implementation"], left - 8 if left else 1e9, NAME) for key, _ in rows]
     ax.set_yticks([number + centre for number in range(len(rows))], names, size=NAME)
-    for number, (ribbon, _) in enumerate(rows):
-        _numbers(ax, number, drawing.widths[tuple(ribbon.values())])
+    for number, (key, _) in enumerate(rows):
+        numbers(ax, number, drawing.widths[tuple(key.values())])
 
 
 def _panel(
@@ -261,240 +264,36 @@ def _panel(
     story = "" if story == scenario else story
     where = f"   ({where})" if story and where else where
     told = elide(story, across - text_width(where, STORY), STORY) + where if story else elide(where, across, STORY)
-    _note(ax, head, (0, 1), (-left, 25), size=TITLE, weight="bold", va="baseline")
-    _note(ax, told, (0, 1), (-left, 12), size=STORY, color=MUTED, va="baseline")
+    note(ax, head, (0, 1), (-left, 25), size=TITLE, weight="bold", va="baseline")
+    note(ax, told, (0, 1), (-left, 12), size=STORY, color=MUTED, va="baseline")
     if not rows:
-        _note(ax, "no gaps were measured", (0.5, 0.5), (0, 0), size=NAME, color=MUTED, ha="center", va="center")
+        note(ax, "no gaps were measured", (0.5, 0.5), (0, 0), size=NAME, color=MUTED, ha="center", va="center")
         return
-    _note(ax, "commit starts", (0, 0), (0, -4), size=SMALL, color=MUTED, va="top")
-    _note(ax, "commit ends", (1, 0), (0, -4), size=SMALL, color=MUTED, va="top", ha="right")
-    for number, (ribbon, cells) in enumerate(rows):
-        mine = tuple(ribbon.values())
-        _ribbon(ax, number, cells, drawing.looks, room=room)
-        _phases(ax, number, cells)
-        _brackets(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1)
-        _Names(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1)
-
-
-def _ribbon(ax: Axes, number: int, cells: Sequence[dict[str, Any]], styles: Mapping[str, Look], *, room: float) -> None:
-    gaps = cells[-1]["gap"] + 1
-    by_gap = {cell["gap"]: cell for cell in cells}
-    looks_along = [_look(by_gap.get(gap)) for gap in range(gaps)]
-    start = 0
-    for gap in range(1, gaps + 1):
-        if gap < gaps and looks_along[gap] == looks_along[start]:
-            continue
-        _stretch(ax, number, start / gaps, gap / gaps, looks_along[start], styles)
-        start = gap
-    if room / gaps > 2.5:
-        edges = [[(gap / gaps, number + TOP), (gap / gaps, number + BOTTOM)] for gap in range(1, gaps)]
-        ax.add_collection(LineCollection(edges, colors=PAPER, linewidths=0.9, zorder=3), autolim=False)
-    ax.add_patch(
-        _rectangle(
-            0, 1, number + TOP, number + BOTTOM, fill=False, edgecolor=INK, linewidth=0.7, zorder=4, clip_on=False
-        )
-    )
-    for gap, cell in by_gap.items():
-        if cell["outcome"] in BLOCKED:
-            ends = ((gap + 0.06) / gaps, (gap + 0.94) / gaps)
-            line = Line2D(ends, (number + BOTTOM,) * 2, color=INK, linewidth=2.6, solid_capstyle="butt", zorder=5)
-            line.set_transform(ax.transData + _shift(ax, 0, 1.6))
-            ax.add_line(line)
-
-
-def _look(cell: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """What makes two cells look the same: nothing run, infeasible, fine, or the kinds that broke."""
-    if cell is None:
-        return ("not run",)
-    if cell["outcome"] in FAILING:
-        return ("failing", *_kinds(cell["violation"]))
-    return ("infeasible",) if cell["outcome"] == "infeasible" else ("ok",)
-
-
-def _stretch(ax: Axes, number: int, x0: float, x1: float, look: tuple[str, ...], styles: Mapping[str, Look]) -> None:
-    top, bottom = number + TOP, number + BOTTOM
-    if look[0] != "failing":
-        ax.add_patch(_rectangle(x0, x1, top, bottom, zorder=2, **_PLAIN[look[0]]))
-        return
-    # A gap in which several invariants break is divided into lanes, one for each, so that no kind hides another.
-    lanes = look[1:]
-    for lane, kind in enumerate(lanes):
-        upper = top + (bottom - top) * lane / len(lanes)
-        lower = top + (bottom - top) * (lane + 1) / len(lanes)
-        ax.add_patch(_rectangle(x0, x1, upper, lower, zorder=2, **_filled(styles[kind])))
-
-
-def _filled(look: Look) -> dict[str, Any]:
-    return {"facecolor": look.face, "edgecolor": look.line, "hatch": look.hatch, "linewidth": 0}
-
-
-_PLAIN: dict[str, dict[str, Any]] = {
-    "ok": {"facecolor": OK, "linewidth": 0},
-    "infeasible": {"facecolor": INFEASIBLE, "edgecolor": INFEASIBLE_HATCH, "hatch": "//", "linewidth": 0},
-    "not run": {"facecolor": PAPER, "linewidth": 0},
-}
-
-
-def _rectangle(x0: float, x1: float, top: float, bottom: float, **properties: Any) -> Rectangle:
-    return Rectangle((x0, top), x1 - x0, bottom - top, **properties)
-
-
-def _phases(ax: Axes, number: int, cells: Sequence[dict[str, Any]]) -> None:
-    """Triangles where the commit was accepted, and where it was reported completed."""
-    gaps = cells[-1]["gap"] + 1
-    accepted = next((cell["gap"] for cell in cells if cell["phase"] != "before-accepted"), None)
-    completed = next((cell["gap"] for cell in cells if cell["phase"] == "completed"), None)
-    apart = 4.5 if accepted == completed else 0.0
-    for gap, filled, aside in ((accepted, False, -apart), (completed, True, apart)):
-        if gap is None:
-            continue
-        mark = Line2D([gap / gaps], [number + TOP], **_mark(filled), clip_on=False, zorder=6)
-        mark.set_transform(ax.transData + _shift(ax, aside, 5))
-        ax.add_line(mark)
-
-
-def _mark(filled: bool) -> dict[str, Any]:
-    return {
-        "marker": "v",
-        "markersize": 6.5,
-        "markeredgecolor": INK,
-        "markerfacecolor": INK if filled else PAPER,
-        "markeredgewidth": 1.0,
-        "linestyle": "none",
-    }
-
-
-class _Names(Artist):
-    """Under each window its name, where there is room: the steps that open and close it.
-
-    An artist of its own, because what fits is known only when it is drawn: a layout engine, or the user's mouse, can
-    give the ribbon another width after the chart was made.
-    """
-
-    def __init__(self, ax: Axes, number: int, found: Sequence[Mapping[str, Any]], gaps: int) -> None:
-        super().__init__()
-        self.set_in_layout(False)  # names never stick out
-        self._number = number
-        self._found = found
-        self._gaps = gaps
-        self._room = 0.0
-        self._texts: list[Text] = []
-        ax.add_artist(self)
-        self._fit()
-
-    def get_children(self) -> list[Artist]:
-        return list(self._texts)
-
-    def draw(self, renderer: RendererBase) -> None:
-        self._fit()
-        for text in self._texts:
-            text.draw(renderer)
-
-    def _fit(self) -> None:
-        ax, figure = self.axes, self.get_figure(root=True)
-        if not isinstance(ax, Axes) or figure is None:
-            return
-        room = ax.get_window_extent().width * 72 / figure.dpi
-        if room == self._room:
-            return
-        self._room = room
-        self._texts = []
-        edges = [(span["first"] / self._gaps * room, (span["last"] + 1) / self._gaps * room) for span in self._found]
-        for place, span in enumerate(self._found):
-            # A name keeps to its own side of the middle between two windows, so that it cannot be taken for another's.
-            begin, end = edges[place]
-            low = (edges[place - 1][1] + begin) / 2 + 3 if place else 0.0
-            high = (end + edges[place + 1][0]) / 2 - 3 if place + 1 < len(edges) else room
-            name = _fitting(span["opens"], span["closes"], high - low)
-            if not name:
-                continue
-            wide = text_width(name, SMALL) * SLACK
-            left = min(max(low, (begin + end - wide) / 2), high - wide)
-            text = Text(left / room, self._number + BOTTOM, name, fontsize=SMALL, color=INK, va="top")
-            text.set_transform(ax.transData + _shift(ax, 0, -7.5))
-            text.set_figure(figure)
-            self._texts.append(text)
-
-
-def _brackets(ax: Axes, number: int, found: Sequence[Mapping[str, Any]], gaps: int) -> None:
-    for span in found:
-        ends = ((span["first"] + 0.04) / gaps, (span["last"] + 0.96) / gaps)
-        bracket = Line2D(ends, [number + BOTTOM] * 2, **_BRACKET)
-        bracket.set_transform(ax.transData + _shift(ax, 0, -5))
-        ax.add_line(bracket)
-
-
-_BRACKET: dict[str, Any] = {
-    "color": INK,
-    "linewidth": 0.9,
-    "marker": 2,  # a tick upwards
-    "markersize": 2.6,
-    "markeredgewidth": 0.9,
-    "solid_capstyle": "butt",
-    "zorder": 5,
-    "clip_on": False,
-}
-
-
-def _fitting(opens: str, closes: str, room: float) -> str:
-    """The longest name of a window that fits: in full, without the operations, or with the middles left out."""
-    tails = opens.rpartition("/")[2], closes.rpartition("/")[2]
-    half = (room / SLACK - text_width(" .. ", SMALL)) / 2
-    short = [elide(tail, half, SMALL) for tail in tails]
-    choices = [f"{opens} .. {closes}", " .. ".join(tails)]
-    if min(map(len, short)) >= 6:
-        choices.append(" .. ".join(short))
-    return next((choice for choice in choices if text_width(choice, SMALL) * SLACK <= room), "")
-
-
-def _numbers(ax: Axes, number: int, row: Mapping[str, Any]) -> None:
-    main, more = _number_text(int(row["failing"]), int(row["gaps"]), int(row["windows"]))
-    bold = "bold" if row["failing"] else "normal"
-    y = number + (TOP + BOTTOM) / 2
-    _note(ax, main, (1, y), (8, 1), data=True, size=NUMBER, weight=bold, color=INK if row["failing"] else MUTED)
-    _note(ax, more, (1, y), (8, -1), data=True, size=SMALL, color=MUTED, va="top")
-
-
-def _number_text(failing: int, gaps: int, found: int) -> tuple[str, str]:
-    share = f"{failing / gaps:.0%}".replace("%", " %")
-    more = "no window" if not found else "1 window" if found == 1 else f"{found} windows"
-    return f"{failing} of {gaps} gaps", f"{share}, {more}" if found else more
-
-
-def _number_room(cells: Sequence[dict[str, Any]]) -> float:
-    gaps = cells[-1]["gap"] + 1
-    main, more = _number_text(gaps, gaps, 10)
-    return max(text_width(main, NUMBER, bold=True), text_width(more, SMALL))
-
-
-def _note(
-    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], *, data: bool = False, **look: Any
-) -> None:
-    look.setdefault("va", "bottom")
-    ax.annotate(
-        text,
-        at,
-        xycoords="data" if data else "axes fraction",
-        xytext=offset,
-        textcoords="offset points",
-        annotation_clip=False,
-        **look,
-    )
-
-
-def _shift(ax: Axes, x: float, y: float) -> Transform:
-    return ScaledTranslation(x / 72, y / 72, figure_of(ax).dpi_scale_trans)
+    note(ax, "commit starts", (0, 0), (0, -4), size=SMALL, color=MUTED, va="top")
+    note(ax, "commit ends", (1, 0), (0, -4), size=SMALL, color=MUTED, va="top", ha="right")
+    for number, (ribbon_key, cells) in enumerate(rows):
+        mine = tuple(ribbon_key.values())
+        ribbon(ax, number, cells, drawing.looks, room=room)
+        phases(ax, number, cells)
+        brackets(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1)
+        Names(ax, number, drawing.spans.get(mine, ()), cells[-1]["gap"] + 1)
 
 
 def _caption(drawing: _Drawing) -> str:
     disks = " and ".join(dict.fromkeys(key["disk"] for key, _ in drawing.ribbons))
     places = " and ".join(dict.fromkeys(key["topology"].replace("-", " ") for key, _ in drawing.ribbons))
     where = f"; disk={disks}, {places}" if drawing.ribbons else ""
+    every = "every gap that is not blank" if _holes(drawing) else "every gap"
     return (
         "A ribbon is one commit of the victim, from start to end; a cell is a gap between two of its steps (m steps "
-        f"have m + 1 gaps). Exact, not sampled: intruder run to completion in every gap{where}. "
+        f"have m + 1 gaps). Exact, not sampled: intruder run to completion in {every}{where}. "
         "Under a window: the steps that open and close it."
     )
+
+
+def _holes(drawing: _Drawing) -> bool:
+    """Whether some gaps were never run, because the search was interrupted."""
+    return any(cells[-1]["gap"] + 1 != len(cells) for _, cells in drawing.ribbons)
 
 
 def _handles(drawing: _Drawing) -> list[tuple[Artist, str]]:
@@ -503,19 +302,19 @@ def _handles(drawing: _Drawing) -> list[tuple[Artist, str]]:
     handles: list[tuple[Artist, str]] = []
     for kind, look in drawing.looks.items():
         told = meaning(kind)
-        handles.append((Patch(**_filled(look)), told if told == kind else f"{told} ({kind})"))
+        handles.append((Patch(**filled(look)), told if told == kind else f"{told} ({kind})"))
     if outcomes & {"ok", "blocked-then-ok"}:
-        handles.append((Patch(**_PLAIN["ok"]), "no harm"))
+        handles.append((Patch(**PLAIN["ok"]), "no harm"))
     if outcomes & set(BLOCKED):
         handles.append((Line2D([], [], color=INK, linewidth=2.6), "bar: the intruder had to wait first"))
     if "infeasible" in outcomes:
-        handles.append((Patch(**_PLAIN["infeasible"]), "infeasible: the intruder cannot run here"))
-    if any(cells[-1]["gap"] + 1 != len(cells) for _, cells in drawing.ribbons):
+        handles.append((Patch(**PLAIN["infeasible"]), "infeasible: the intruder cannot run here"))
+    if _holes(drawing):
         handles.append((Patch(facecolor=PAPER, edgecolor=MUTED, linewidth=0.7), "blank: was not run"))
     if any(cell["phase"] != "before-accepted" for cell in every):
-        handles.append((Line2D([], [], **_mark(False)), "commit accepted"))
+        handles.append((Line2D([], [], **mark(False)), "commit accepted"))
     if any(cell["phase"] == "completed" for cell in every):
-        handles.append((Line2D([], [], **_mark(True)), "commit reported completed"))
+        handles.append((Line2D([], [], **mark(True)), "commit reported completed"))
     return handles
 
 
@@ -542,7 +341,7 @@ def _footer(ax: Axes, drawing: _Drawing, *, left: float, room: float) -> None:
             loc="upper left",
             ncols=columns,
             bbox_to_anchor=(0, 0),
-            bbox_transform=ax.transAxes + _shift(ax, -left, -FOOT),
+            bbox_transform=ax.transAxes + shift(ax, -left, -FOOT),
             borderaxespad=0,
             borderpad=0,
             handlelength=2.2,
@@ -552,4 +351,4 @@ def _footer(ax: Axes, drawing: _Drawing, *, left: float, room: float) -> None:
         )
     for number, line in enumerate(wrap(_caption(drawing), room, SMALL + 0.5)):
         down = FOOT + 13.4 * rows + 6 + 11.0 * number
-        _note(ax, line, (0, 0), (-left, -down), size=SMALL + 0.5, color=MUTED, va="top")
+        note(ax, line, (0, 0), (-left, -down), size=SMALL + 0.5, color=MUTED, va="top")
