@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import sniffio
 
 from racewindow.errors import UsageError
+from racewindow.kernel.asyncio_host import run_on_asyncio
 from racewindow.kernel.engine import Engine
 from racewindow.kernel.trio_host import run_on_trio
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 HOSTS: dict[str, Callable[[Callable[[Engine], Any]], Any]] = {
     "trio": run_on_trio,
+    "asyncio": run_on_asyncio,
 }
 
 

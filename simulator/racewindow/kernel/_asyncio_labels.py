@@ -1,0 +1,52 @@
+"""Names for where asyncio's own code makes a task wait."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+_FOLDER = str(Path(asyncio.__file__).parent)
+_NAMES = {"TaskGroup.__aexit__": "taskgroup.exit", "Timeout.__aexit__": "", "_wrap_awaitable": ""}
+_labels: dict[CodeType, str] = {}
+
+
+def is_plumbing(coroutine: Any) -> bool:
+    """Whether a task of this coroutine is nothing but one wait: ``ensure_future(to_thread(f))`` is no unit of concurrency."""
+    code = _code(coroutine)
+    return (
+        code is not None and code.co_name in ("to_thread", "_wrap_awaitable") and code.co_filename.startswith(_FOLDER)
+    )
+
+
+def await_label(coroutine: Any, role_of: Callable[[asyncio.Task[Any]], str]) -> str:
+    """Name of the outermost call into asyncio that a suspended coroutine stands in, for example ``Lock.acquire``."""
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        return "start"
+    awaitable = coroutine
+    while awaitable is not None:
+        code = _code(awaitable)
+        if code is not None:
+            label = _labels.get(code)
+            if label is None:
+                label = _labels[code] = _label(code)
+            if label:
+                return label
+        elif isinstance(awaitable, asyncio.Task):
+            return f"join {role_of(awaitable)}"
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
+    return "await"
+
+
+def _code(awaitable: Any) -> CodeType | None:
+    code: CodeType | None = getattr(awaitable, "cr_code", None) or getattr(awaitable, "gi_code", None)
+    return code
+
+
+def _label(code: CodeType) -> str:
+    if not code.co_filename.startswith(_FOLDER):
+        return ""
+    return _NAMES.get(code.co_qualname, code.co_qualname.strip("_"))

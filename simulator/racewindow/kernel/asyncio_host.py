@@ -1,0 +1,577 @@
+"""The asyncio host: real asyncio code on an event loop of ours.
+
+asyncio promises that ``call_soon`` callbacks run first in, first out, so nothing is reordered that a real loop would not reorder. What
+a real run leaves open, and the strategy decides here, is when a thread's work takes effect, when its result (or the answer at any
+other point) reaches the loop, and when a client of the world starts. A step is one such completion and all that the loop then runs
+until it is idle. Where that resumes further tasks, the trace says so in steps of their own, which nobody was asked about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import inf
+from typing import Any, TypeVar
+
+from outcome import Error, Value
+
+from racewindow.errors import InvariantViolation, RacewindowError
+from racewindow.kernel._asyncio_labels import await_label, is_plumbing
+from racewindow.kernel._asyncio_loop import Context, KernelLoop
+from racewindow.kernel._unwind import unwind
+from racewindow.kernel.calls import Blocked, Call, innermost
+from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
+from racewindow.kernel.run import Limits, Run
+from racewindow.kernel.task import UNASKED, Point, Process, Task
+from racewindow.kernel.violation import Violation
+from racewindow.kernel.world import World
+
+T = TypeVar("T")
+
+Completion = Value[Any] | Error
+
+_BURST_MAX = 1_000  # callbacks after which a loop that is never idle is taken to spin
+_running: contextvars.ContextVar[Task | None] = contextvars.ContextVar("racewindow_task", default=None)
+
+
+class _Pending:
+    """Something that can happen next: an entry of ``enabled``."""
+
+    __slots__ = ("call", "future", "give_up", "outcome", "seen", "split", "start", "task")
+
+    def __init__(self, task: Task, *, future: asyncio.Future[Any] | None = None) -> None:
+        self.task = task
+        self.future = future
+        self.start: list[asyncio.Handle] = []  # the first step of a task that was held back
+        self.call: Callable[[], Any] | None = None  # a thread's work that did not take effect yet
+        self.split = False
+        self.outcome: Completion = Value(None)
+        self.seen = -1  # blocked since this step
+        self.give_up = inf
+
+
+class _AsyncPoint(Point):
+    """A point that a task of asyncio's can await."""
+
+    __slots__ = ("_engine",)
+
+    def __init__(
+        self, engine: AsyncioEngine, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None
+    ) -> None:
+        super().__init__(label, reads, writes)
+        self._engine = engine
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        self.check_fresh()
+        yield from self._engine.wait_at(self)
+
+
+class AsyncioEngine(Engine):
+    """Runs asyncio code, one schedule on one :class:`KernelLoop` after the other. Made and used only inside :func:`run_on_asyncio`."""
+
+    host = "asyncio"
+
+    def reset(self, limits: Limits) -> None:
+        self._loop = KernelLoop(self)  # type: ignore[abstract]  # what is missing is set from a list
+        self._records: dict[asyncio.Task[Any], Task] = {}
+        self._contexts: dict[asyncio.Task[Any], Context] = {}
+        self._living: list[Task] = []
+        self._pending: dict[Task, _Pending] = {}
+        self._at_work: Task | None = None  # whose step it is
+        self._name_of_next = ""
+        self._crashed = False
+        super().reset(limits)
+
+    @property
+    def current(self) -> Task | None:
+        """On whose behalf the running code runs: a task, or whoever asked for the callback."""
+        task = asyncio.current_task(self._loop)
+        if task is not None:
+            return self._records.get(task, self._at_work)
+        return _running.get() or self._at_work
+
+    @current.setter
+    def current(self, task: Task | None) -> None:
+        self._at_work = task
+
+    # -- what a subject can use ----------------------------------------------------------------------------------------
+
+    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
+        return _AsyncPoint(self, label, reads, writes)
+
+    async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for function in functions:
+                self._name_of_next = function_name(function)
+                with self._held_back() as first_steps:
+                    handle = group.create_task(_call(function))
+                self._start_later(self._records[handle], first_steps, advance=True)
+
+    def start(
+        self,
+        function: Callable[[], Awaitable[Any]],
+        name: str,
+        process: Process | None,
+        operation: str | None,
+        advance: bool,
+    ) -> Task:
+        return self._launch(self.new_task(name, process=process, operation=operation), self._guard(function), advance)
+
+    def event(self) -> Event:
+        return asyncio.Event()
+
+    def scope(self) -> Scope:
+        return AsyncioScope()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def now(self) -> float:
+        return self._loop.now
+
+    async def quiet(self, within_s: float) -> None:
+        future = self._loop.create_future()
+        entry = (partial(_settle, future, Value(None)), self._loop.now + within_s)
+        self.quiet_waits.append(entry)
+        try:
+            await future
+        finally:
+            if entry in self.quiet_waits:
+                self.quiet_waits.remove(entry)
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def adopt(self, task: asyncio.Task[Any], context: Context, shared: bool) -> None:
+        """Open the books of a task that the subject made; the running task is its parent."""
+        coroutine: Any = task.get_coro()
+        parent = self.current
+        if parent is not None and is_plumbing(coroutine):
+            record = parent  # ensure_future(to_thread(f)) is a call of whoever asked for it, not a unit of concurrency
+        else:
+            name, self._name_of_next = self._name_of_next or function_name(coroutine), ""
+            record = self.new_task(f"{parent.name}/{name}" if parent and parent.parent else name)
+            self._enlist(record, task)
+        self._records[task] = record
+        self._contexts[task] = context
+        if not shared:
+            context.run(_running.set, record)
+
+    def _enlist(self, record: Task, task: asyncio.Task[Any]) -> None:
+        record.handle = task
+        self._living.append(record)
+
+    def _launch(self, record: Task, coroutine: Any, advance: bool) -> Task:
+        """Make the task of a record of ours; when it starts is up to the strategy, or is now."""
+        context = contextvars.copy_context()
+        context.run(_running.set, record)
+        with self._held_back() as first_steps:
+            task = asyncio.Task(coroutine, loop=self._loop, context=context)
+        self._enlist(record, task)
+        self._records[task] = record
+        self._contexts[task] = context
+        self._start_later(record, first_steps, advance)
+        return record
+
+    @contextmanager
+    def _held_back(self) -> Iterator[list[asyncio.Handle]]:
+        first_steps: list[asyncio.Handle] = []
+        self._loop.held = first_steps
+        try:
+            yield first_steps
+        finally:
+            self._loop.held = None
+
+    def _start_later(self, record: Task, first_steps: list[asyncio.Handle], advance: bool) -> None:
+        pending = _Pending(record)
+        pending.start = first_steps
+        self._pending[record] = pending
+        if advance:
+            self.to_advance.append(record)
+
+    async def _guard(self, function: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await function()
+        except asyncio.CancelledError:
+            return  # somebody asked for it
+        except BaseException as error:
+            self.task_failed(error)
+
+    async def _root(self, subject: Subject) -> None:
+        try:
+            self.result = await subject(World(self))
+        except asyncio.CancelledError as error:
+            self.violations.append(
+                Violation(kind="CancelledError", detail=str(error) or "the subject was cancelled", step=self.step)
+            )
+        except BaseException as error:
+            self.task_failed(error)
+        self.ended = True
+
+    def complain(self, context: dict[str, Any]) -> None:
+        """What asyncio would log: a callback that failed, or an exception that nobody retrieved."""
+        error = context.get("exception")
+        if self.closed:
+            return
+        if isinstance(error, RacewindowError) and not isinstance(error, InvariantViolation):
+            self.fatal = error
+            self.stopping = True
+        self.note(f"{context.get('message', 'error')}: {error!r}")
+
+    # -- completions ---------------------------------------------------------------------------------------------------
+
+    def wait_at(self, point: Point) -> Generator[Any, Any, None]:
+        """Park the running task at a point until the strategy chooses it."""
+        future = self._loop.create_future()
+        if not self.closed:
+            self._park(point, future)
+        yield from future
+
+    def submit(self, function: Callable[..., Any], args: tuple[Any, ...]) -> asyncio.Future[Any]:
+        """A thread's work: its effect is one choice, and its result reaching the loop another."""
+        future = self._loop.create_future()
+        if self.closed:
+            return future
+        work = innermost(function, args)
+        point = (
+            Point(work.label, work.reads, work.writes)
+            if isinstance(work, Call)
+            else Point(f"thread:{function_name(work)}")
+        )
+        pending = self._park(point, future)
+        pending.call = partial(function, *args)
+        pending.split = work.split if isinstance(work, Call) else True
+        return future
+
+    def _park(self, point: Point, future: asyncio.Future[Any]) -> _Pending:
+        owner = self.current
+        assert owner is not None, "a point was awaited outside of every task"
+        held = self._pending.get(owner)
+        if held is not None and held.future is not None and held.future.cancelled():
+            self._move_away(held)
+            held = None
+        if held is None:
+            record = owner
+        else:  # several at once: all but the first get a role of their own
+            record = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
+        return self._expect(record, point, future)
+
+    def _expect(self, record: Task, point: Point, future: asyncio.Future[Any] | None) -> _Pending:
+        point.task = record
+        if record.operation:
+            point.label = f"{record.operation}/{point.label}"
+        record.point = point
+        pending = self._pending[record] = _Pending(record, future=future)
+        return pending
+
+    def _move_away(self, pending: _Pending) -> None:
+        """Its task was cancelled there. A thread at work does not notice, and goes on under a role of its own."""
+        del self._pending[pending.task]
+        if pending.call is None:
+            return
+        owner, point = pending.task, pending.task.point
+        label = point.label.rpartition("/")[2].removeprefix("thread:")
+        record = self.new_task(f"{owner.name}/{label}", process=owner.process, operation="")
+        orphan = self._expect(record, Point(point.label, point.reads, point.writes), pending.future)
+        orphan.call, orphan.seen, orphan.give_up = pending.call, pending.seen, pending.give_up
+
+    def _refresh(self) -> None:
+        """Bring ``enabled`` and the tasks' lives up to date after a step."""
+        for pending in list(self._pending.values()):
+            if (
+                pending.future is not None
+                and pending.future.cancelled()
+                and (pending.call is None or pending.task.handle)
+            ):
+                self._move_away(pending)
+        self._bury()
+        step = len(self.points)
+        self.enabled = sorted(
+            (pending.task for pending in self._pending.values() if pending.seen != step and pending.task.alive),
+            key=_index,
+        )
+        if self.last not in self.enabled:
+            self.last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
+
+    def _bury(self) -> None:
+        ended = [record for record in self._living if record.handle.done()]
+        for record in ended:
+            record.alive = False
+            self._living.remove(record)
+
+    def _complete(self, pending: _Pending) -> None:
+        """The chosen completion happens."""
+        record, future = pending.task, pending.future
+        if pending.call is not None and not self._take_effect(pending):
+            return
+        split, pending.split = pending.split, False
+        if split and future is not None and not future.done():
+            record.point = _point(f"{record.point.label}/return", record)
+            return
+        del self._pending[record]
+        if record.handle is None:
+            record.alive = False
+        self._loop.ready.extend(pending.start)
+        if future is not None:
+            _settle(future, pending.outcome)
+
+    def _take_effect(self, pending: _Pending) -> bool:
+        """Do the thread's work; False when it would block."""
+        call = pending.call
+        assert call is not None
+        asyncio._set_running_loop(None)  # as in a thread
+        try:
+            pending.outcome = Value(call())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except Blocked as blocked:
+            now = self._loop.now
+            if pending.give_up == inf and blocked.patience_s < inf:
+                pending.give_up = now + blocked.patience_s
+                self._loop.call_at(pending.give_up, setattr, pending, "seen", -1)
+            if now < pending.give_up:
+                pending.task.point = _point(pending.task.point.label, pending.task)
+                pending.seen = len(self.points)
+                self.note("blocked")
+                return False
+            pending.outcome = Error(blocked.error)
+        except BaseException as error:
+            pending.outcome = Error(error)
+        finally:
+            asyncio._set_running_loop(self._loop)
+        pending.call = None
+        return True
+
+    def kill(self, process: Process) -> list[Task]:
+        self._bury()
+        killed = super().kill(process)
+        self._crashed = True
+        for task in killed:
+            self._pending.pop(task, None)
+        return killed
+
+    def _is_dead(self, handle: Any) -> bool:
+        """Whether a callback belongs to a process that crashed."""
+        if not self._crashed:
+            return False
+        owner = getattr(handle._callback, "__self__", None)
+        record = self._records.get(owner) if isinstance(owner, asyncio.Task) else None
+        record = record or handle._context.get(_running)
+        return record is not None and record.process.crashed
+
+    # -- one schedule --------------------------------------------------------------------------------------------------
+
+    def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
+        self.reset(limits)
+        asyncio._set_running_loop(self._loop)
+        try:
+            self._launch(self.new_task("main"), self._root(subject), advance=False)
+            reason = self._run(chooser)
+            self._look_for_untold()
+            return self.finish(reason)
+        finally:
+            self.close_books()
+            try:
+                self._dispose()
+            finally:
+                asyncio._set_running_loop(None)
+
+    def _run(self, chooser: Chooser) -> str:
+        spins = 0
+        while True:
+            spins = spins + 1 if self._drain() else 0
+            if self.stopping or self.ended:
+                return "ended"
+            if self._due() <= self._loop.now:
+                self._loop.expire()
+                continue
+            self._refresh()
+            if not self.enabled:
+                if self.idle(self._due()):
+                    continue
+                if not self._loop.ready:
+                    return self._deadlocked()
+            if len(self.points) >= self.limits.max_steps or spins >= self.limits.max_steps:
+                return "max_steps"
+            if self.enabled:
+                index = self.decide(chooser, -1 if self.last is None else self.enabled.index(self.last), self._due())
+                if index >= 0:
+                    self._complete(self._pending[self.enabled[index]])
+
+    def _drain(self) -> bool:
+        """Run what is ready, first in, first out. True when that does not come to an end by itself.
+
+        A task that polls (``while not done: await asyncio.sleep(0)``) keeps the loop from ever being idle, so after many callbacks the
+        completions get their chance, as they do in every iteration of a real loop.
+        """
+        ready, records = self._loop.ready, self._records
+        for _ in range(_BURST_MAX):
+            if not ready or self.stopping or self.ended:
+                return False
+            handle: Any = ready.popleft()
+            if handle._cancelled or self._is_dead(handle):
+                continue
+            task = getattr(handle._callback, "__self__", None)
+            if isinstance(task, asyncio.Task):
+                record = records.get(task)
+                if record is None:  # made without the loop's help
+                    self._at_work = handle._context.get(_running) or self._at_work
+                    self.adopt(task, handle._context, True)
+                    record = records[task]
+                if record is not self._at_work:
+                    self._resumed(record, task)
+            handle._run()
+        return bool(ready)
+
+    def _resumed(self, record: Task, task: asyncio.Task[Any]) -> None:
+        """A step brings along another task: nobody chose it, but it is a step of that task all the same."""
+        pending = self._pending.get(record)
+        cancelled = pending is not None and pending.future is not None and pending.future.cancelled()
+        point = _point(record.point.label if cancelled else self._stands_at(record, task), record)
+        if cancelled:
+            point.notes = ["cancelled"]
+        point.choice = UNASKED
+        self.points.append(point)
+        self._at_work = record
+
+    def _stands_at(self, record: Task, task: asyncio.Task[Any]) -> str:
+        label = record.waits_for or await_label(task.get_coro(), self._role_of)
+        return f"{record.operation}/{label}" if record.operation else label
+
+    def _role_of(self, task: asyncio.Task[Any]) -> str:
+        record = self._records.get(task)
+        return record.name if record is not None else "a task of another loop"
+
+    def _due(self) -> float:
+        timer = self._loop.next_timer(self._is_dead)
+        return inf if timer is None else timer.when()
+
+    def advance_clock(self, due: float) -> None:
+        self.time_passes(max(0.0, due - self._loop.now))
+        self._at_work = self.clock_task
+        self._loop.now = max(self._loop.now, due)
+        self._loop.expire()
+
+    def _deadlocked(self) -> str:
+        for record in self._living:
+            if record.alive and record not in self._pending:
+                record.point = _point(self._stands_at(record, record.handle), record)
+        return "deadlock"
+
+    def _look_for_untold(self) -> None:
+        """Tasks that failed, and nobody asked. asyncio logs that; our own errors among them are the caller's business."""
+        for task, record in self._records.items():
+            if task.done() and not task.cancelled() and task._log_traceback:
+                self.complain({"message": f"{record.name} failed, and nobody asked", "exception": task.exception()})
+
+    def _dispose(self) -> None:
+        """End what is left. The books are closed, so a ``finally`` block that runs now can change no verdict."""
+        interrupt: KeyboardInterrupt | None = None
+        tasks = list(self._records)
+        while tasks:
+            for task in reversed(tasks):
+                if not task.done():
+                    task._log_destroy_pending = False
+                    try:
+                        self._contexts[task].run(unwind, task.get_coro())
+                    except KeyboardInterrupt as error:  # but first the rest
+                        interrupt = error
+            tasks = [task for task in self._records if task not in tasks]  # started by the finally blocks
+        for record in self.tasks:
+            record.handle = None  # a record that is kept must not keep the coroutines
+        self._records = {}
+        self._contexts = {}
+        self._pending = {}
+        self._living = []
+        self._loop.ready.clear()
+        if interrupt is not None:
+            raise interrupt
+
+
+class AsyncioScope(Scope):
+    """Cancels the asyncio task that runs in it, and takes the cancellation back at its edge, as ``asyncio.timeout`` does."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._asked = False
+
+    async def run(self, function: Callable[[], Awaitable[None]]) -> bool:
+        task = self._task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        if self._asked:
+            task.cancel()
+        try:
+            await function()
+            finished = True
+            if self._asked:
+                await asyncio.sleep(0)  # a cancellation that came too late strikes here, and not whoever called us
+        except asyncio.CancelledError:
+            if not self._asked or task.uncancel() > before:
+                raise
+            finished = False
+        else:
+            if self._asked:
+                task.uncancel()
+        finally:
+            self._task = None
+        return finished
+
+    def cancel(self) -> None:
+        if not self._asked:
+            self._asked = True
+            if self._task is not None:
+                self._task.cancel()
+
+
+def run_on_asyncio(driver: Callable[[AsyncioEngine], T]) -> T:
+    """Call ``driver`` with an engine in this thread, which must not run another event loop."""
+    engine = AsyncioEngine()
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=partial(_first_iteration, engine), finalizer=partial(_dropped, engine))
+    try:
+        return contextvars.Context().run(driver, engine)
+    finally:
+        sys.set_asyncgen_hooks(*before)
+
+
+def _first_iteration(engine: AsyncioEngine, generator: Any) -> None:
+    engine._loop.async_generators.add(generator)
+
+
+def _dropped(engine: AsyncioEngine, generator: Any) -> None:
+    """An async generator was dropped unfinished: asyncio closes it in a task. One of an earlier schedule is taken apart on the spot."""
+    loop = engine._loop
+    if engine.closed or generator not in loop.async_generators:
+        unwind(generator.aclose())
+    else:
+        loop.call_soon(loop.create_task, generator.aclose())
+
+
+# -- small things ------------------------------------------------------------------------------------------------------
+
+
+async def _call(function: Callable[[], Awaitable[Any]]) -> None:
+    await function()
+
+
+def _point(label: str, record: Task) -> Point:
+    point = Point(label)
+    point.task = record
+    return point
+
+
+def _settle(future: asyncio.Future[Any], outcome: Completion) -> None:
+    if future.done():
+        return  # cancelled meanwhile
+    if isinstance(outcome, Error):
+        future.set_exception(outcome.error)
+    else:
+        future.set_result(outcome.value)
+
+
+def _index(task: Task) -> int:
+    return task.index
