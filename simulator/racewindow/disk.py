@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from racewindow.errors import UsageError
@@ -91,19 +92,19 @@ class Disk:
 
     async def read(self, path: str, *, label: str = "") -> bytes:
         """The bytes of a file. Raises FileNotFoundError."""
-        await self._point(label or self._label(path, "read"), reads=self._resources(path))
+        await self._point(label or self._label(path, "read"), reads=_way_to(path))
         node = self._file(path)
         self._world.touch(f"file:{node.id}")
         return node.data
 
     async def list(self, path: str, *, label: str = "") -> list[str]:
         """The sorted names in a directory. Raises FileNotFoundError."""
-        await self._point(label or self._label(path, "list"), reads=(*self._resources(path), f"entries:{path}"))
+        await self._point(label or self._label(path, "list"), reads=(*_way_to(path), f"entries:{path}"))
         return sorted(self._directory(path).entries)
 
     async def open(self, path: str, mode: Mode, *, label: str = "") -> DiskFile:
         """Open for writing. Raises FileExistsError with ``create``, FileNotFoundError where the parent is missing."""
-        await self._point(label or self._label(path, "open"), reads=self._resources(path), writes=self._entry(path))
+        await self._point(label or self._label(path, "open"), reads=_way_to(path), writes=_entry_of(path))
         parent, name = self._parent(path)
         node = parent.entries.get(name)
         if node is not None and node.is_directory:
@@ -120,7 +121,7 @@ class Disk:
 
     async def make_directory(self, path: str, *, label: str = "") -> None:
         """Raises FileExistsError, and FileNotFoundError where the parent is missing."""
-        await self._point(label or self._label(path, "mkdir"), reads=self._resources(path), writes=self._entry(path))
+        await self._point(label or self._label(path, "mkdir"), reads=_way_to(path), writes=_entry_of(path))
         parent, name = self._parent(path)
         if name in parent.entries:
             raise FileExistsError(path)
@@ -130,8 +131,8 @@ class Disk:
         """Move a file or directory atomically. Raises FileNotFoundError, and FileExistsError where the target is a directory."""
         await self._point(
             label or self._label(source, "rename"),
-            reads=(*self._resources(source), *self._resources(target)),
-            writes=(*self._entry(source), *self._entry(target)),
+            reads=(*_way_to(source), *_way_to(target)),
+            writes=(*_entry_of(source), *_entry_of(target)),
         )
         parent, name = self._parent(source)
         node = parent.entries.get(name)
@@ -145,7 +146,7 @@ class Disk:
 
     async def remove(self, path: str, *, label: str = "") -> None:
         """Remove a file. Raises FileNotFoundError."""
-        await self._point(label or self._label(path, "remove"), reads=self._resources(path), writes=self._entry(path))
+        await self._point(label or self._label(path, "remove"), reads=_way_to(path), writes=_entry_of(path))
         self._file(path)
         parent, name = self._parent(path)
         self._change([(parent, name, None)])
@@ -153,7 +154,7 @@ class Disk:
     async def fsync_directory(self, path: str, *, label: str = "") -> None:
         """Make the entries of a directory durable, and with them every operation that they depend on."""
         await self._point(
-            label or self._label(path, "fsync"), reads=(*self._resources(path), f"entries:{path}"), writes=(f"durable:{path}",)
+            label or self._label(path, "fsync"), reads=(*_way_to(path), f"entries:{path}"), writes=(f"durable:{path}",)
         )
         self._commit({self._directory(path)})
 
@@ -194,7 +195,7 @@ class Disk:
 
     async def write(self, path: str, data: bytes, *, label: str = "") -> None:
         """Replace a file's content in one call, making the file and its directories where they are missing."""
-        await self._point(label or self._label(path, "write"), reads=self._resources(path), writes=self._entry(path))
+        await self._point(label or self._label(path, "write"), reads=_way_to(path), writes=_entry_of(path))
         parent, name = self._make_parents(path)
         node = parent.entries.get(name)
         if node is None:
@@ -249,16 +250,6 @@ class Disk:
 
     def _label(self, path: str, verb: str) -> str:
         return f"{path.removeprefix(self._hide) or '/'}.{verb}"
-
-    @staticmethod
-    def _resources(path: str) -> tuple[str, ...]:
-        """Every entry on the way to ``path``: a rename of any of them changes what the path means."""
-        parts = path.split("/")
-        return tuple(f"entry:{'/'.join(parts[: count + 1])}" for count in range(len(parts)))
-
-    @staticmethod
-    def _entry(path: str) -> tuple[str, ...]:
-        return (f"entry:{path}", f"entries:{path.rpartition('/')[0]}")
 
     def _new(self, *, is_directory: bool) -> _Node:
         self._nodes += 1
@@ -333,6 +324,19 @@ class Disk:
         node.entries = dict(node.durable_entries)
         for child in node.entries.values():
             self._settle(child, keep=keep)
+
+
+@lru_cache(maxsize=4096)
+def _way_to(path: str) -> tuple[str, ...]:
+    """The resources that ``path`` goes through: a rename of any entry on the way changes what the path means."""
+    parts = path.split("/")
+    return tuple(f"entry:{'/'.join(parts[: count + 1])}" for count in range(len(parts)))
+
+
+@lru_cache(maxsize=4096)
+def _entry_of(path: str) -> tuple[str, ...]:
+    """The resources that making, replacing or removing ``path`` writes."""
+    return (f"entry:{path}", f"entries:{path.rpartition('/')[0]}")
 
 
 class DiskFile:

@@ -50,7 +50,7 @@ class _Fork:
 
     __slots__ = ("next", "options", "shape", "spent")
 
-    def __init__(self, options: list[int], spent: int, shape: tuple[str, ...]) -> None:
+    def __init__(self, options: list[int], spent: int, shape: tuple[tuple[str, str], ...]) -> None:
         self.options = options  # indexes into the enabled tasks, the default first
         self.next = 0  # which option this schedule takes
         self.spent = spent  # preemptions spent before this place
@@ -112,12 +112,13 @@ class BoundedSearch:
             )
 
 
-def _shape(enabled: list[Task]) -> tuple[str, ...]:
-    return tuple(f"{task.name} at {task.point.label}" for task in enabled)
+def _shape(enabled: list[Task]) -> tuple[tuple[str, str], ...]:
+    return tuple([(task.name, task.point.label) for task in enabled])
 
 
-def _diverged(choice: int, expected: tuple[str, ...], enabled: list[Task]) -> str:
+def _diverged(choice: int, expected: tuple[tuple[str, str], ...], enabled: list[Task]) -> str:
+    first, now = (", ".join(f"{task} at {label}" for task, label in shape) for shape in (expected, _shape(enabled)))
     return (
-        f"the subject does not repeat itself: at choice {choice} of the same schedule there stood first {', '.join(expected)}, "
-        f"and now {', '.join(_shape(enabled))}. {_CAUSES}"
+        f"the subject does not repeat itself: at choice {choice} of the same schedule there stood first {first}, "
+        f"and now {now}. {_CAUSES}"
     )

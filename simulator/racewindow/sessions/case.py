@@ -15,10 +15,11 @@ from racewindow.kernel.run import Limits, TimeMode
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
 from racewindow.sessions.goals import GOALS
-from racewindow.sessions.history import Call, History
+from racewindow.sessions.history import Call, History, Outcome
 from racewindow.sessions.implementation import Environment, Handle, Refused, SessionStore, Ticket
 from racewindow.sessions.invariants import judge
 from racewindow.sessions.scenario import TOPOLOGIES, Client, Operation, Scenario, Topology
+from racewindow.sessions.stories import story
 
 QUIET_S = 3600.0  # virtual seconds after which a store that still waits for a timer is taken as it is
 
@@ -109,6 +110,37 @@ class Case:
     def reached(self, history: History) -> set[str]:
         """The goals of the scenario that this history reached."""
         return {goal for goal in self.scenario.goals if GOALS[goal].reached(history)}
+
+    @classmethod
+    def named(cls, name: str, resolve: Callable[[str], type[SessionStore]]) -> Case:
+        """The case with this name, as a token carries it.
+
+        Args:
+            name: ``implementation/scenario/topology/disk``, perhaps with ``/adversarial``.
+            resolve: finds an implementation by its name.
+
+        Raises:
+            UsageError: it is not the name of a case, or names something unknown.
+        """
+        parts = name.rsplit("/", 4)
+        time: TimeMode = "idle"
+        if parts[-1] == "adversarial":
+            time = "adversarial"
+            parts.pop()
+        else:
+            parts = name.rsplit("/", 3)
+        if len(parts) != 4:
+            raise UsageError(
+                f"the token belongs to the subject {name!r}, which is no session case; replay it with racewindow.replay(subject, token)"
+            )
+        where, what, topology, disk = parts
+        return cls(
+            implementation=resolve(where),
+            scenario=story(what),
+            topology=topology,  # type: ignore[arg-type]
+            disk=disk,  # type: ignore[arg-type]
+            time=time,
+        )
 
     def __repr__(self) -> str:
         return f"<Case {self.name}>"
@@ -342,7 +374,7 @@ class _Play:
             return
         if actor.call is not None:
             if actor.call.returned is None:
-                outcome = "ok" if actor.call.operation.kind in ("crash", "power-loss") else "lost"
+                outcome: Outcome = "ok" if actor.call.operation.kind in ("crash", "power-loss") else "lost"
                 self.history.answer(actor.call, self.world.step, outcome)
             actor.next += 1
             actor.call = None

@@ -69,7 +69,8 @@ class CopyOnWrite(Design):
         """Copy the session's files, one by one."""
         await self.env.world.point("temp.copy")
         for file in await self._files(self.home):
-            await self.env.disk.write(f"{temp}{file}", await self.env.disk.read(f"{self.home}{file}", label="copy.read"))
+            data = await self.env.disk.read(f"{self.home}{file}", label="copy.read")
+            await self.env.disk.write(f"{temp}{file}", data, label="copy.write")
 
     async def _work(self) -> None:
         queue = Queue.of(self.env)

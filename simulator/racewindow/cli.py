@@ -1,0 +1,457 @@
+"""The command line: a thin face of the experiments.
+
+Machine-readable output (``--json``, traces, timelines) goes to stdout, prose and progress to stderr. Exit codes: 0 clean, 1 a violation
+was found, 2 wrong usage, 3 unknown or diverged, 4 an internal error, 130 interrupted (what was found until then is kept and shown).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from racewindow.disk import GRANULARITIES
+from racewindow.errors import RacewindowError, ReplayDiverged, UsageError
+from racewindow.sessions.scenario import TOPOLOGIES, Scenario
+from racewindow.sessions.stories import STORIES, story
+
+CLEAN, VIOLATION, USAGE, UNKNOWN, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+TWO_CLIENTS = "a: add m1; commit; reload | b: add m2; commit; reload"
+COMPARED = (
+    "after-completion",
+    "free-running",
+    "two-commits",
+    "add-during-commit",
+    "crash-during-commit",
+    "acknowledged-then-power-loss",
+)
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find, prove, measure and draw race conditions in session stores.",
+)
+
+Implementation = Annotated[str, typer.Argument(help="name of an implementation ('racewindow list'), module:Class or file.py:Class")]
+ScenarioText = Annotated[str, typer.Argument(help="name of a story, or a text like 'a: add m1; commit | b: reload; commit'")]
+Topologies = Annotated[list[str], typer.Option("--topology", help=f"{', '.join(TOPOLOGIES)} or all; may be repeated")]
+Disks = Annotated[list[str], typer.Option("--disk", help=f"granularity: {', '.join(GRANULARITIES)} or all; may be repeated")]
+Time = Annotated[str, typer.Option("--time", help="idle, or adversarial: a timer may fire at any moment")]
+Json = Annotated[bool, typer.Option("--json", help="machine-readable result on stdout")]
+Seed = Annotated[int, typer.Option("--seed", help="schedule i depends on the seed and i only")]
+Schedules = Annotated[int, typer.Option("--schedules", min=1, help="how many schedules to sample at most")]
+TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="wall-clock seconds")]
+Preemptions = Annotated[int, typer.Option("--preemptions", help="prove up to this many preemptions")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: arguments without the program's name; default: those of the process.
+
+    Returns:
+        The exit code.
+    """
+    import click
+
+    try:
+        code = app(args=list(argv) if argv is not None else None, prog_name="racewindow", standalone_mode=False)
+        return code if isinstance(code, int) else CLEAN
+    except ReplayDiverged as error:
+        _say(f"diverged: {error}")
+        return UNKNOWN
+    except RacewindowError as error:
+        _say(f"error: {error}")
+        return USAGE
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except BrokenPipeError:
+        return CLEAN
+    except Exception:
+        _say(f"internal error, please report it:\n{traceback.format_exc()}")
+        return INTERNAL
+
+
+@app.command("list")
+def list_(
+    designs: Annotated[bool, typer.Option("--designs", help="only the designs")] = False,
+    as_json: Json = False,
+) -> int:
+    """Show implementations and stories, with one line each."""
+    from racewindow.implementations import BUILT_IN, DESIGNS, PACKAGES
+
+    shown = [design.name for design in DESIGNS] if designs else list(BUILT_IN)
+    rows = [{"name": name, "summary": BUILT_IN[name].summary(), "installed": True} for name in shown]
+    if not designs:
+        rows += [{"name": each.name, "summary": each.summary, "installed": each.installed} for each in PACKAGES.values()]
+    stories = [] if designs else [{"name": each.name, "text": each.text, "summary": each.summary} for each in STORIES.values()]
+    if as_json:
+        _print_json({"implementations": rows, "stories": stories})
+        return CLEAN
+    print("implementations")
+    for row in rows:
+        print(f"  {row['name']:<34} {row['summary']}{'' if row['installed'] else '  [not installed]'}")
+    if stories:
+        print("\nstories")
+        for each in stories:
+            print(f"  {each['name']:<34} {each['text']}\n  {'':<34} {each['summary']}")
+    return CLEAN
+
+
+@app.command()
+def fuzz(
+    implementation: Implementation,
+    scenario: ScenarioText = TWO_CLIENTS,
+    topology: Topologies = ["all"],  # noqa: B006 - typer wants a list
+    disk: Disks = ["all"],  # noqa: B006
+    time: Time = "idle",
+    strategy: Annotated[str, typer.Option("--strategy", help="random-walk")] = "random-walk",
+    schedules: Schedules = 1000,
+    seed: Seed = 0,
+    time_limit: TimeLimit = None,
+    as_json: Json = False,
+) -> int:
+    """Sample schedules, and count what breaks."""
+    from racewindow import experiments
+    from racewindow.search import RandomWalk
+
+    if strategy != RandomWalk.name:
+        raise UsageError(f"unknown strategy {strategy!r}; there is: {RandomWalk.name}")
+    cases = _cases(implementation, scenario, topology, disk, time)
+    return _examine(
+        (experiments.fuzz(case, schedules=schedules, seed=seed, time_limit_s=_share(time_limit, cases)) for case in cases), as_json
+    )
+
+
+@app.command()
+def prove(
+    implementation: Implementation,
+    scenario: ScenarioText = TWO_CLIENTS,
+    topology: Topologies = ["same-store", "separate-stores"],  # noqa: B006
+    disk: Disks = ["all"],  # noqa: B006
+    time: Time = "idle",
+    preemptions: Preemptions = 2,
+    schedules: Annotated[int, typer.Option("--schedules", min=1, help="give up a bound beyond this many executions")] = 100_000,
+    seed: Annotated[int, typer.Option("--seed", help="changes nothing: every schedule is run")] = 0,
+    time_limit: TimeLimit = None,
+    as_json: Json = False,
+) -> int:
+    """Run every schedule within a bound on preemptions."""
+    from racewindow import experiments
+
+    cases = _cases(implementation, scenario, topology, disk, time)
+    return _examine(
+        (
+            experiments.prove(
+                case, preemptions=preemptions, max_executions=schedules, time_limit_s=_share(time_limit, cases)
+            )
+            for case in cases
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def windows(
+    implementation: Implementation,
+    scenario: ScenarioText = "after-completion",
+    topology: Topologies = ["separate-stores"],  # noqa: B006
+    disk: Disks = ["suspending"],  # noqa: B006
+    time: Time = "idle",
+    output: Annotated[Path | None, typer.Option("--output", help="draw the map into this file (.png or .svg)")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="changes nothing: the map is exact")] = 0,
+    schedules: Annotated[int, typer.Option("--schedules", help="changes nothing: one schedule for each gap")] = 0,
+    time_limit: TimeLimit = None,
+    as_json: Json = False,
+) -> int:
+    """Map the race windows: the intruder runs to completion in every gap of the victim's commit."""
+    from racewindow import charts, experiments
+    from racewindow.experiments import prepare
+    from racewindow.frames import WINDOWS, concat
+
+    if output is not None:
+        if output.suffix not in (".png", ".svg"):
+            raise UsageError(f"cannot draw into {output}: give a file that ends in .png or .svg")
+        prepare(output.parent)
+    results = [experiments.windows(case) for case in _cases(implementation, scenario, topology, disk, time)]
+    frame = concat([result.frame for result in results], WINDOWS)
+    if as_json:
+        _print_json({"windows": frame.to_dict("records")})
+    else:
+        for result in results:
+            _print_map(result)
+    if output is not None:
+        charts.save(charts.atlas(frame), output)
+        _say(f"drawn: {output}")
+    return VIOLATION if frame["outcome"].isin(["failed", "blocked-then-failed"]).any() else CLEAN
+
+
+@app.command()
+def replay(
+    token: Annotated[str, typer.Argument(help="the token")],
+    best_effort: Annotated[bool, typer.Option("--best-effort", help="follow the token as far as it goes")] = False,
+    as_json: Json = False,
+) -> int:
+    """Run the one schedule that a token describes, and print its trace."""
+    from racewindow.experiments import replay_and_tell
+
+    run, told = replay_and_tell(_case_of(token), token, strict=not best_effort)
+    if as_json:
+        _print_json(
+            {
+                "verdict": run.verdict,
+                "violations": [_violation(violation) for violation in run.violations],
+                "fingerprint": run.fingerprint,
+                "trace": [
+                    {"step": step.index, "task": step.task, "label": step.label, "preempted": step.preempted, "notes": step.notes}
+                    for step in run.trace
+                ],
+            }
+        )
+    else:
+        print(f"{told.title}\n{told.subtitle}")
+        for step in run.trace:
+            print(step)
+        for violation in run.violations:
+            print(f"violation: {violation}")
+        print(f"verdict: {run.verdict}, fingerprint {run.fingerprint}")
+    return {"failed": VIOLATION, "unknown": UNKNOWN}.get(run.verdict, CLEAN)
+
+
+@app.command()
+def timeline(
+    token: Annotated[str, typer.Argument(help="the token")],
+    best_effort: Annotated[bool, typer.Option("--best-effort", help="follow the token as far as it goes")] = False,
+    svg: Annotated[Path | None, typer.Option("--svg", help="draw it into this file")] = None,
+    as_json: Json = False,
+) -> int:
+    """Tell the story of the schedule that a token describes."""
+    from dataclasses import asdict
+
+    from racewindow import charts
+    from racewindow.experiments import prepare, replay_and_tell
+
+    if svg is not None:
+        prepare(svg.parent)
+    run, told = replay_and_tell(_case_of(token), token, strict=not best_effort)
+    if as_json:
+        _print_json(asdict(told))
+    else:
+        print(charts.timeline_text(told))
+    if svg is not None:
+        svg.write_text(charts.timeline_svg(told))
+        _say(f"drawn: {svg}")
+    return {"failed": VIOLATION, "unknown": UNKNOWN}.get(run.verdict, CLEAN)
+
+
+@app.command()
+def compare(
+    implementations: Annotated[
+        list[str] | None, typer.Argument(help="which; default: all that come with racewindow and are installed")
+    ] = None,
+    scenario: Annotated[list[str], typer.Option("--scenario", help="story or text; may be repeated")] = list(COMPARED),
+    topology: Topologies = ["same-store", "separate-stores"],  # noqa: B006
+    disk: Disks = ["all"],  # noqa: B006
+    preemptions: Preemptions = 2,
+    max_executions: Annotated[int, typer.Option("--max-executions", min=1, help="of one bound in one cell")] = 400,
+    schedules: Schedules = 200,
+    seed: Seed = 0,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
+    time_limit: TimeLimit = None,
+    output: Annotated[Path, typer.Option("--output", help="folder for the report, the frames and the charts")] = Path("out/compare"),
+    as_json: Json = False,
+) -> int:
+    """Compare implementations side by side: one matrix, one atlas, one report."""
+    from tqdm import tqdm
+
+    from racewindow import experiments
+    from racewindow.frames import tally
+    from racewindow.implementations import BUILT_IN, PACKAGES, implementation
+
+    names = implementations or [*BUILT_IN, *(name for name, package in PACKAGES.items() if package.installed)]
+    chosen = [implementation(name) for name in names]
+    stories = [story(text) for text in scenario]
+    topologies, disks = _several(topology, TOPOLOGIES, "topology"), _several(disk, GRANULARITIES, "granularity")
+    experiments.prepare(output)
+
+    def progress(cells: Iterable[Any], total: int) -> Iterable[Any]:
+        shown: Iterable[Any] = tqdm(cells, total=total, unit="cell", file=sys.stderr, mininterval=1.0, leave=False)
+        return shown
+
+    result = experiments.compare(
+        chosen,
+        stories,
+        topologies=topologies,
+        disks=disks,
+        budget=experiments.Budget(
+            preemptions=preemptions, max_executions=max_executions, schedules=schedules, seed=seed
+        ),
+        jobs=jobs,
+        time_limit_s=time_limit,
+        progress=progress,
+    )
+    if result.matrix.empty:
+        _say("nothing was finished; nothing is written")
+        return INTERRUPTED
+    written = result.write(output)
+    if as_json:
+        _print_json(result.summary)
+    else:
+        print(tally(result.matrix).to_string(index=False))
+        print()
+        wide = result.widths[result.widths["failing"] > 0]
+        columns = ["implementation", "scenario", "topology", "disk", "failing", "gaps", "opens", "closes"]
+        print(wide[columns].to_string(index=False) if len(wide) else "no race window is wider than zero")
+    for name in PACKAGES:
+        if not implementations and name not in names:
+            _say(f"left out: {name} is not installed (pip install 'racewindow[{PACKAGES[name].extra}]')")
+    _say(f"{len(result.matrix)} cells in {result.settings['seconds']} s; open {output / 'report.html'}")
+    _say("written: " + ", ".join(str(path) for path in written))
+    if result.interrupted:
+        _say("stopped before the end: these are partial results")
+        return INTERRUPTED
+    return CLEAN
+
+
+# -- helpers -----------------------------------------------------------------------------------------------------------
+
+
+def _cases(implementation_name: str, text: str, topology: list[str], disk: list[str], time: str) -> list[Any]:
+    from racewindow.implementations import implementation
+    from racewindow.sessions.case import Case
+
+    scenario: Scenario = story(text)
+    return [
+        Case(
+            implementation=implementation(implementation_name),
+            scenario=scenario,
+            topology=one,  # type: ignore[arg-type]
+            disk=other,  # type: ignore[arg-type]
+            time=time,  # type: ignore[arg-type]
+        )
+        for one in _several(topology, TOPOLOGIES, "topology")
+        for other in _several(disk, GRANULARITIES, "granularity")
+    ]
+
+
+def _case_of(token: str) -> Any:
+    from racewindow.implementations import implementation
+    from racewindow.kernel.token import Token
+    from racewindow.sessions.case import Case
+
+    return Case.named(Token.parse(token).subject, implementation)
+
+
+def _several(given: list[str], known: Sequence[Any], what: str) -> list[Any]:
+    if "all" in given:
+        return list(known)
+    for value in given:
+        if value not in known:
+            raise UsageError(f"unknown {what} {value!r}: use {', '.join(known)} or all")
+    return list(dict.fromkeys(given))
+
+
+def _share(time_limit: float | None, cases: Sequence[object]) -> float | None:
+    if time_limit is not None and time_limit <= 0:
+        raise UsageError(f"--time-limit {time_limit}: give a positive number of seconds")
+    return None if time_limit is None else time_limit / len(cases)
+
+
+def _examine(results: Iterable[Any], as_json: bool) -> int:
+    """Run the cases, report each, and end with the story of the first violation."""
+    from racewindow import charts
+
+    seen = []
+    for result in results:
+        seen.append(result)
+        if not as_json:
+            _print_result(result)
+        if result.interrupted:
+            break
+    if as_json:
+        _print_json({"results": [result.row | {"goals": result.goals, "seconds": round(result.seconds, 2)} for result in seen]})
+    failed = next((result for result in seen if result.verdict == "failed"), None)
+    if failed is not None and not as_json:
+        print()
+        print(charts.timeline_text(failed.timeline()))
+    if any(result.interrupted for result in seen):
+        _say("interrupted: these are partial results")
+        return INTERRUPTED
+    if failed is not None:
+        return VIOLATION
+    return UNKNOWN if any(result.verdict == "unknown" for result in seen) else CLEAN
+
+
+def _print_result(result: Any) -> None:
+    from racewindow.statistics import upper_bound
+
+    case = result.case
+    line = f"{result.verdict:<14} {case.implementation.name}  {case.topology}, disk={case.disk}, time={case.time}: "
+    if result.verdict == "proved":
+        bound = f" within {result.bound}" if result.bound else ""
+        line += f"every schedule{bound}, {result.schedules} executions"
+    elif result.verdict == "failed":
+        line += f"{'+'.join(result.kinds)} in {result.failures} of {result.schedules} schedules ({result.strategy} {result.bound})".rstrip()
+    elif result.verdict == "passed":
+        most = upper_bound(result.schedules)
+        line += f"no violation in {result.schedules} schedules, so at most {most:.2%} of them (95 %) under {result.strategy}"
+    else:
+        line += result.reason
+    print(line)
+
+
+def _print_map(result: Any) -> None:
+    marks = {"ok": ".", "failed": "X", "blocked-then-ok": "b", "blocked-then-failed": "B", "infeasible": "-"}
+    case = result.case
+    row = result.widths.iloc[0] if len(result.frame) else None
+    print(f"{case.implementation.name}  {case.scenario.name}  {case.topology}, disk={case.disk}")
+    if row is None:
+        print(f"  not applicable: {case.not_applicable}")
+        return
+    print(f"  {''.join(marks[str(outcome)] for outcome in result.frame['outcome'])}")
+    print(f"  {result.intruder} in every gap of '{result.operation}' of {result.victim}: {row['failing']} of {row['gaps']} gaps fail")
+    if row["failing"]:
+        print(f"  {row['violation']}: {row['opens']} .. {row['closes']}\n  racewindow timeline {row['token']}")
+    print("  . ok   X failed   b blocked, then ok   B blocked, then failed   - infeasible")
+
+
+def _violation(violation: Any) -> dict[str, object]:
+    return {
+        "kind": violation.kind,
+        "detail": violation.detail,
+        "messages": list(violation.messages),
+        "step": violation.step,
+    }
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1, default=str))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,175 @@
+"""Explore one case, and judge what was seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from racewindow.frames import Timeline, matrix_frame, runs_frame
+from racewindow.kernel.run import Run
+from racewindow.kernel.violation import Violation
+from racewindow.search.explore import Exploration, Found, SearchVerdict, explore
+from racewindow.search.strategy import Strategy
+from racewindow.sessions.case import Case
+from racewindow.sessions.goals import GOALS
+from racewindow.sessions.history import History
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """What exploring one case showed.
+
+    Attributes:
+        case: what was explored.
+        verdict: ``proved``, ``passed``, ``failed``, ``unknown`` or ``not-applicable``.
+        reason: why it is ``unknown`` or ``not-applicable``.
+        strategy, bound, seed: how schedules were chosen.
+        complete: every schedule within the bound was run.
+        schedules, failures: counts.
+        first: the first failing schedule; its token replays it.
+        goals: what had to happen in some schedule, and whether it did.
+        interrupted: the user stopped it; what is here is what was found until then.
+        found: the schedules in brief.
+        seconds: wall-clock time taken.
+    """
+
+    case: Case
+    verdict: str
+    reason: str = ""
+    strategy: str = ""
+    bound: str = ""
+    seed: int = 0
+    complete: bool = False
+    schedules: int = 0
+    failures: int = 0
+    first: Found | None = None
+    goals: dict[str, bool] = field(default_factory=dict)
+    interrupted: bool = False
+    found: tuple[Found, ...] = field(default=(), repr=False)
+    seconds: float = field(default=0.0, repr=False)
+
+    @property
+    def token(self) -> str:
+        """Replays the first failing schedule; empty without one."""
+        return self.first.token if self.first else ""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of violation of all failing schedules, in order of appearance."""
+        return tuple(dict.fromkeys(violation.kind for one in self.found for violation in one.violations))
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per schedule, with the columns :data:`racewindow.frames.RUNS`."""
+        return runs_frame(_run_row(found) for found in self.found)
+
+    @property
+    def row(self) -> dict[str, object]:
+        """This result as a row of the comparison matrix."""
+        return {
+            "scenario": self.case.scenario.name,
+            "topology": self.case.topology,
+            "disk": self.case.disk,
+            "implementation": self.case.implementation.name,
+            "verdict": self.verdict,
+            "violation": "+".join(self.kinds),
+            "schedules": self.schedules,
+            "failures": self.failures,
+            "complete": self.complete,
+            "bound": self.bound,
+            "strategy": self.strategy,
+            "token": self.token,
+            "reason": self.reason,
+        }
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row, with the columns :data:`racewindow.frames.MATRIX`."""
+        return matrix_frame([self.row])
+
+    def timeline(self, token: str = "") -> Timeline:
+        """The story of a schedule of this case; without a token, of the first failing one."""
+        from racewindow.experiments._timeline import timeline
+
+        return timeline(self.case, token or self.token)
+
+    def __repr__(self) -> str:
+        kinds = f" {'+'.join(self.kinds)}" if self.kinds else ""
+        return f"<CaseResult {self.case.name} {self.verdict}{kinds} schedules={self.schedules}>"
+
+
+def _run_row(found: Found) -> dict[str, object]:
+    return {
+        "schedule": found.index,
+        "verdict": found.verdict,
+        "violation": "+".join(dict.fromkeys(violation.kind for violation in found.violations)),
+        "messages": " ".join(_messages(found.violations)),
+        "steps": found.steps,
+        "preemptions": found.preemptions,
+        "token": found.token,
+    }
+
+
+def _messages(violations: Iterable[Violation]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(message for violation in violations for message in violation.messages))
+
+
+def explore_case(
+    case: Case,
+    strategy: Strategy,
+    *,
+    schedules: int | None,
+    seed: int,
+    time_limit_s: float | None,
+    stop_at_first: bool,
+) -> CaseResult:
+    """Explore ``case`` once; a goal that no schedule reached makes a clean verdict ``unknown``."""
+    if case.not_applicable:
+        return CaseResult(case=case, verdict="not-applicable", reason=case.not_applicable)
+    reached: set[str] = set()
+
+    def on_run(run: Run) -> None:
+        if isinstance(run.result, History) and len(reached) < len(case.scenario.goals):
+            reached.update(case.reached(run.result))
+
+    exploration = explore(
+        case.subject(),
+        strategy=strategy,
+        schedules=schedules,
+        seed=seed,
+        host=case.implementation.host,
+        limits=case.limits,
+        time_limit_s=time_limit_s,
+        stop_at_first=stop_at_first,
+        name=case.name,
+        checksum=case.checksum,
+        on_run=on_run,
+    )
+    verdict, reason = _judge(exploration, [goal for goal in case.scenario.goals if goal not in reached])
+    return CaseResult(
+        case=case,
+        verdict=verdict,
+        reason=reason,
+        strategy=exploration.strategy,
+        bound=exploration.bound,
+        seed=seed,
+        complete=exploration.complete,
+        schedules=exploration.schedules,
+        failures=exploration.failures,
+        first=exploration.first,
+        goals={goal: goal in reached for goal in case.scenario.goals},
+        interrupted=exploration.interrupted,
+        found=exploration.found,
+        seconds=exploration.seconds,
+    )
+
+
+def _judge(exploration: Exploration, missed: list[str]) -> tuple[SearchVerdict, str]:
+    if exploration.verdict in ("proved", "passed") and missed:
+        said = "; ".join(f"{goal}: {GOALS[goal].says}" for goal in missed)
+        return "unknown", f"no schedule reached the goal {said}"
+    return exploration.verdict, exploration.reason

@@ -1,0 +1,276 @@
+"""Compare: implementations x scenarios x topologies x granularities; one matrix, one atlas, one report."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from racewindow.disk import Granularity
+from racewindow.errors import RacewindowError, UsageError
+from racewindow.experiments._case_result import CaseResult
+from racewindow.experiments._fuzz import fuzz
+from racewindow.experiments._prove import prove
+from racewindow.experiments._timeline import timeline
+from racewindow.experiments._windows import has_pair, windows
+from racewindow.frames import WINDOWS, Timeline, concat, matrix_frame, widths
+from racewindow.sessions.case import Case
+from racewindow.sessions.implementation import SessionStore
+from racewindow.sessions.scenario import Scenario, Topology
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What one cell of a comparison may use up.
+
+    Attributes:
+        preemptions: the largest bound to prove.
+        max_executions: schedules of one bound; beyond, the cell is proved for the smaller bound, and sampled.
+        schedules: how many to sample where not even the smallest bound could be proved.
+        seed: of the sampling.
+    """
+
+    preemptions: int = 2
+    max_executions: int = 400
+    schedules: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Implementations side by side.
+
+    Attributes:
+        matrix: one row per scenario, topology, granularity and implementation; columns :data:`racewindow.frames.MATRIX`.
+        windows: one row per gap; columns :data:`racewindow.frames.WINDOWS`.
+        timelines: the story of each failing cell, by token.
+        implementations, scenarios: what was compared, with a line or the text for each.
+        settings: budget, seed, and how long it took.
+        interrupted: the user or the time limit stopped it; what is here is what was found until then.
+    """
+
+    matrix: pd.DataFrame = field(repr=False)
+    windows: pd.DataFrame = field(repr=False)
+    timelines: dict[str, Timeline] = field(repr=False)
+    implementations: dict[str, str]
+    scenarios: dict[str, str]
+    settings: dict[str, object]
+    interrupted: bool = False
+
+    @property
+    def widths(self) -> pd.DataFrame:
+        """One row per ribbon; columns :data:`racewindow.frames.WIDTHS`."""
+        return widths(self.windows)
+
+    def timeline(self, token: str) -> Timeline:
+        """The story of a failing cell.
+
+        Raises:
+            UsageError: the token is not of this comparison.
+        """
+        if token not in self.timelines:
+            raise UsageError("this comparison has no story for that token; take one from the token column of matrix or windows")
+        return self.timelines[token]
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """The whole comparison as plain values, for ``summary.json``."""
+        return {
+            "settings": self.settings,
+            "interrupted": self.interrupted,
+            "implementations": self.implementations,
+            "scenarios": self.scenarios,
+            "matrix": self.matrix.to_dict("records"),
+            "widths": self.widths.to_dict("records"),
+        }
+
+    def write(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write ``summary.json``, the frames, the charts and ``report.html``; each file appears whole or not at all.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        from racewindow import charts
+
+        target = prepare(folder)
+        figure = charts.atlas(self.windows)
+        makers: dict[str, Callable[[Path], Any]] = {
+            "summary.json": lambda path: path.write_text(json.dumps(self.summary, indent=1, default=str) + "\n"),
+            "matrix.parquet": lambda path: self.matrix.to_parquet(path),
+            "windows.parquet": lambda path: self.windows.to_parquet(path),
+            "windows.svg": lambda path: charts.save(figure, path),
+            "windows.png": lambda path: charts.save(figure, path),
+            "matrix.png": lambda path: charts.save(charts.matrix(self.matrix), path),
+            "report.html": lambda path: path.write_text(self.report()),
+        }
+        written = []
+        for name, make in makers.items():
+            with _whole(target / name) as path:
+                make(path)
+            written.append(target / name)
+        return written
+
+    def report(self) -> str:
+        """One self-contained HTML page."""
+        from racewindow import charts
+
+        return charts.report(
+            title="Race windows of session stores",
+            summary={**self.settings, "interrupted": self.interrupted},
+            matrix=self.matrix,
+            windows=self.windows,
+            timelines=self.timelines,
+            implementations=self.implementations,
+            scenarios=self.scenarios,
+        )
+
+    def __repr__(self) -> str:
+        verdicts = self.matrix["verdict"].astype("str").value_counts().to_dict()
+        counts = " ".join(f"{verdict}={count}" for verdict, count in sorted(verdicts.items()))
+        return f"<Comparison {len(self.implementations)} implementations, {len(self.scenarios)} scenarios, {counts}>"
+
+
+def compare(
+    implementations: Sequence[type[SessionStore]],
+    scenarios: Sequence[Scenario],
+    *,
+    topologies: Sequence[Topology] = ("same-store", "separate-stores"),
+    disks: Sequence[Granularity] = ("suspending", "atomic"),
+    budget: Budget | None = None,
+    jobs: int = 1,
+    time_limit_s: float | None = None,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
+) -> Comparison:
+    """Prove or sample every cell, and map the windows of every scenario that has a commit for others to come in between.
+
+    Args:
+        implementations: the columns.
+        scenarios: the rows, each in every topology and granularity.
+        topologies, disks: which.
+        budget: for each cell.
+        jobs: worker processes; the result does not depend on it.
+        time_limit_s: wall-clock seconds after which no further cell is waited for; what there is until then is returned.
+        progress: wraps the iterable of results, with its length, to show progress.
+
+    Raises:
+        UsageError: nothing to compare.
+    """
+    import joblib
+
+    if not implementations or not scenarios or not topologies or not disks:
+        raise UsageError("nothing to compare: give at least one implementation, scenario, topology and granularity")
+    budget = budget or Budget()
+    started = time.monotonic()
+    cases = [
+        Case(implementation=implementation, scenario=scenario, topology=topology, disk=disk)
+        for scenario in scenarios
+        for topology in topologies
+        for disk in disks
+        for implementation in implementations
+    ]
+    work = (joblib.delayed(examine)(case, budget) for case in cases)
+    results: Iterable[Any] = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(work)
+    cells: list[Cell] = []
+    interrupted = False
+    try:
+        for cell in progress(results, len(cases)) if progress else results:
+            cells.append(cell)
+            late = time_limit_s is not None and time.monotonic() - started > time_limit_s and len(cells) < len(cases)
+            if cell.interrupted or late:
+                interrupted = True
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    return Comparison(
+        matrix=matrix_frame(cell.row for cell in cells),
+        windows=concat((cell.windows for cell in cells if cell.windows is not None), WINDOWS),
+        timelines={token: story for cell in cells for token, story in cell.timelines.items()},
+        implementations={each.name: each.summary() for each in implementations},
+        scenarios={scenario.name: scenario.text for scenario in scenarios},
+        settings={
+            "topologies": list(topologies),
+            "disks": list(disks),
+            "preemptions": budget.preemptions,
+            "max_executions": budget.max_executions,
+            "schedules": budget.schedules,
+            "seed": budget.seed,
+            "time": "idle",
+            "seconds": round(time.monotonic() - started, 1),
+        },
+        interrupted=interrupted,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What one worker sends back: plain values, nothing of the implementation."""
+
+    row: dict[str, object]
+    windows: pd.DataFrame | None
+    timelines: dict[str, Timeline]
+    interrupted: bool = False
+
+
+def examine(case: Case, budget: Budget) -> Cell:
+    """One cell: prove it as far as the budget goes, sample it where that is not far, and map its windows.
+
+    An implementation that breaks its side of the bargain makes its own cell ``unknown``, with the reason, and nobody else's.
+    """
+    try:
+        result = prove(case, preemptions=budget.preemptions, max_executions=budget.max_executions)
+        if result.verdict == "unknown" and not result.complete and not result.interrupted:
+            sampled = fuzz(case, schedules=budget.schedules, seed=budget.seed)
+            result = sampled if sampled.verdict in ("failed", "passed") else result
+        timelines = {result.token: timeline(case, result.token)} if result.token else {}
+        drawn = None
+        if has_pair(case) and result.verdict != "not-applicable" and not result.interrupted:
+            drawn = windows(case).frame
+            for token in _one_of_each_kind(drawn):
+                timelines.setdefault(token, timeline(case, token))
+        return Cell(row=result.row, windows=drawn, timelines=timelines, interrupted=result.interrupted)
+    except RacewindowError as error:
+        row = CaseResult(case=case, verdict="unknown", reason=f"{type(error).__name__}: {error}").row
+        return Cell(row=row, windows=None, timelines={})
+
+
+def _one_of_each_kind(frame: pd.DataFrame) -> Iterator[str]:
+    """The token of the first gap for each kind of failure in a map."""
+    failing = frame[frame["violation"] != ""]
+    for _, group in failing.groupby("violation", sort=False, observed=True):
+        yield str(group["token"].iloc[0])
+
+
+def prepare(folder: str | os.PathLike[str]) -> Path:
+    """Make sure that ``folder`` exists and can be written, before any work is done.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    target = Path(folder)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {target}: {error.strerror or error}; choose another folder with --output") from error
+    return target
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary path with the same suffix beside ``path``, moved there when the block ends well."""
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,69 @@
+"""Prove: run every schedule of a case within a bound on preemptions, smallest bound first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from racewindow.errors import UsageError
+from racewindow.experiments._case_result import CaseResult, explore_case
+from racewindow.search.bounded import Bounded
+from racewindow.sessions.case import Case
+
+
+def prove(
+    case: Case,
+    *,
+    preemptions: int = 2,
+    max_executions: int = 100_000,
+    time_limit_s: float | None = None,
+    stop_at_first: bool = True,
+) -> CaseResult:
+    """Run every schedule of ``case`` with at most 0, then 1, ... then ``preemptions`` preemptions.
+
+    Because the bound grows, the first failing schedule is one with the fewest preemptions that fail at all. When the budget ends within
+    a bound, the result is that of the bound before, which is stated; a proof is never claimed for more than was run.
+
+    Args:
+        case: implementation, scenario and granularity.
+        preemptions: the largest bound to try.
+        max_executions: schedules of one bound at most.
+        time_limit_s: wall-clock seconds for all bounds together.
+        stop_at_first: end with the first failing schedule.
+
+    Returns:
+        verdict ``proved`` (within ``bound``), ``failed``, or ``unknown`` with the reason.
+
+    Raises:
+        UsageError: for a negative bound.
+    """
+    if preemptions < 0:
+        raise UsageError(f"preemptions={preemptions}: the bound cannot be negative; 0 means run-to-block schedules only")
+    started = time.monotonic()
+    proved: CaseResult | None = None
+    for bound in range(preemptions + 1):
+        left = None if time_limit_s is None else time_limit_s - (time.monotonic() - started)
+        if left is not None and left <= 0:
+            break
+        result = explore_case(
+            case,
+            Bounded(bound),
+            schedules=max_executions,
+            seed=0,
+            time_limit_s=left,
+            stop_at_first=stop_at_first,
+        )
+        if result.verdict == "failed" or result.verdict == "not-applicable":
+            return replace(result, seconds=time.monotonic() - started)
+        if not result.complete:
+            if proved is None:
+                return result
+            return replace(
+                proved,
+                seconds=time.monotonic() - started,
+                interrupted=result.interrupted,
+                bound=f"{proved.bound} ({result.bound} not finished after {result.schedules} executions)",
+            )
+        proved = result
+    assert proved is not None
+    return replace(proved, seconds=time.monotonic() - started)

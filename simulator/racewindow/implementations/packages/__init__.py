@@ -1,0 +1,64 @@
+"""Adapters of real packages, one file each. A package is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from racewindow.errors import Unsupported
+from racewindow.sessions.implementation import SessionStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """An adapter that may not be importable here.
+
+    Attributes:
+        name: of the implementation.
+        summary: one line for a person.
+        adapter: ``module:Class`` of the adapter.
+        requires: the module that has to be importable.
+        extra: the extra of racewindow that installs it.
+    """
+
+    name: str
+    summary: str
+    adapter: str
+    requires: str
+    extra: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package is there, without importing it."""
+        return importlib.util.find_spec(self.requires) is not None
+
+    def load(self) -> type[SessionStore]:
+        """Import the adapter.
+
+        Raises:
+            Unsupported: the package is not installed.
+        """
+        if not self.installed:
+            raise Unsupported(f"{self.name} needs a package that is not installed here: pip install 'racewindow[{self.extra}]'")
+        module, _, attribute = self.adapter.partition(":")
+        found: type[SessionStore] = getattr(importlib.import_module(module), attribute)
+        return found
+
+
+PACKAGES: Mapping[str, Package] = MappingProxyType(
+    {
+        package.name: package
+        for package in (
+            Package(
+                name="openai-agents",
+                summary="openai-agents: SQLiteSession with manual compaction, on a real SQLite file.",
+                adapter="racewindow.implementations.packages.openai_agents:OpenAIAgents",
+                requires="agents",
+                extra="openai-agents",
+            ),
+        )
+    }
+)
