@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any
 
 _FOLDER = str(Path(asyncio.__file__).parent)
-_NAMES = {"TaskGroup.__aexit__": "taskgroup.exit", "Timeout.__aexit__": "", "_wrap_awaitable": ""}
+_NAMES = {"TaskGroup.__aexit__": "taskgroup.exit", "_ContextManagerMixin.__aenter__": "", "_wrap_awaitable": ""}
 _labels: dict[CodeType, str] = {}
 
 

@@ -13,7 +13,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
-from weakref import WeakSet
 
 from racewindow.errors import Unsupported
 
@@ -46,13 +45,14 @@ class KernelLoop(asyncio.AbstractEventLoop):
         ready: callbacks that will run, in this order.
         now: virtual seconds since the schedule began.
         held: where the next callbacks go instead of ``ready``, while the first step of a task is to be held back.
+        async_generators: ids of those that were first iterated in this schedule (Python clears their weak references too early).
     """
 
     def __init__(self, owner: Owner) -> None:
         self.ready: deque[asyncio.Handle] = deque()
         self.now = 0.0
         self.held: list[asyncio.Handle] | None = None
-        self.async_generators: WeakSet[Any] = WeakSet()
+        self.async_generators: set[int] = set()
         self._owner = owner
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._serial = 0

@@ -539,13 +539,13 @@ def run_on_asyncio(driver: Callable[[AsyncioEngine], T]) -> T:
 
 
 def _first_iteration(engine: AsyncioEngine, generator: Any) -> None:
-    engine._loop.async_generators.add(generator)
+    engine._loop.async_generators.add(id(generator))
 
 
 def _dropped(engine: AsyncioEngine, generator: Any) -> None:
     """An async generator was dropped unfinished: asyncio closes it in a task. One of an earlier schedule is taken apart on the spot."""
     loop = engine._loop
-    if engine.closed or generator not in loop.async_generators:
+    if engine.closed or id(generator) not in loop.async_generators:
         unwind(generator.aclose())
     else:
         loop.call_soon(loop.create_task, generator.aclose())
