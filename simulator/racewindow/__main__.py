@@ -1,6 +1,8 @@
 """``python -m racewindow``."""
 
-from racewindow.cli import entry
+import sys
+
+from racewindow.cli import main
 
 if __name__ == "__main__":
-    entry()
+    sys.exit(main())

@@ -41,10 +41,16 @@ app = typer.Typer(
     help="Find, prove, measure and draw race conditions in session stores.",
 )
 
-Implementation = Annotated[str, typer.Argument(help="name of an implementation ('racewindow list'), module:Class or file.py:Class")]
-ScenarioText = Annotated[str, typer.Argument(help="name of a story, or a text like 'a: add m1; commit | b: reload; commit'")]
+Implementation = Annotated[
+    str, typer.Argument(help="name of an implementation ('racewindow list'), module:Class or file.py:Class")
+]
+ScenarioText = Annotated[
+    str, typer.Argument(help="name of a story, or a text like 'a: add m1; commit | b: reload; commit'")
+]
 Topologies = Annotated[list[str], typer.Option("--topology", help=f"{', '.join(TOPOLOGIES)} or all; may be repeated")]
-Disks = Annotated[list[str], typer.Option("--disk", help=f"granularity: {', '.join(GRANULARITIES)} or all; may be repeated")]
+Disks = Annotated[
+    list[str], typer.Option("--disk", help=f"granularity: {', '.join(GRANULARITIES)} or all; may be repeated")
+]
 Time = Annotated[str, typer.Option("--time", help="idle, or adversarial: a timer may fire at any moment")]
 Json = Annotated[bool, typer.Option("--json", help="machine-readable result on stdout")]
 Seed = Annotated[int, typer.Option("--seed", help="schedule i depends on the seed and i only")]
@@ -99,8 +105,14 @@ def list_(
     shown = [design.name for design in DESIGNS] if designs else list(BUILT_IN)
     rows = [{"name": name, "summary": BUILT_IN[name].summary(), "installed": True} for name in shown]
     if not designs:
-        rows += [{"name": each.name, "summary": each.summary, "installed": each.installed} for each in PACKAGES.values()]
-    stories = [] if designs else [{"name": each.name, "text": each.text, "summary": each.summary} for each in STORIES.values()]
+        rows += [
+            {"name": each.name, "summary": each.summary, "installed": each.installed} for each in PACKAGES.values()
+        ]
+    stories = (
+        []
+        if designs
+        else [{"name": each.name, "text": each.text, "summary": each.summary} for each in STORIES.values()]
+    )
     if as_json:
         _print_json({"implementations": rows, "stories": stories})
         return CLEAN
@@ -135,7 +147,11 @@ def fuzz(
         raise UsageError(f"unknown strategy {strategy!r}; there is: {RandomWalk.name}")
     cases = _cases(implementation, scenario, topology, disk, time)
     return _examine(
-        (experiments.fuzz(case, schedules=schedules, seed=seed, time_limit_s=_share(time_limit, cases)) for case in cases), as_json
+        (
+            experiments.fuzz(case, schedules=schedules, seed=seed, time_limit_s=_share(time_limit, cases))
+            for case in cases
+        ),
+        as_json,
     )
 
 
@@ -147,7 +163,9 @@ def prove(
     disk: Disks = ["all"],  # noqa: B006
     time: Time = "idle",
     preemptions: Preemptions = 2,
-    schedules: Annotated[int, typer.Option("--schedules", min=1, help="give up a bound beyond this many executions")] = 100_000,
+    schedules: Annotated[
+        int, typer.Option("--schedules", min=1, help="give up a bound beyond this many executions")
+    ] = 100_000,
     seed: Annotated[int, typer.Option("--seed", help="changes nothing: every schedule is run")] = 0,
     time_limit: TimeLimit = None,
     as_json: Json = False,
@@ -219,7 +237,13 @@ def replay(
                 "violations": [_violation(violation) for violation in run.violations],
                 "fingerprint": run.fingerprint,
                 "trace": [
-                    {"step": step.index, "task": step.task, "label": step.label, "preempted": step.preempted, "notes": step.notes}
+                    {
+                        "step": step.index,
+                        "task": step.task,
+                        "label": step.label,
+                        "preempted": step.preempted,
+                        "notes": step.notes,
+                    }
                     for step in run.trace
                 ],
             }
@@ -265,7 +289,7 @@ def compare(
     implementations: Annotated[
         list[str] | None, typer.Argument(help="which; default: all that come with racewindow and are installed")
     ] = None,
-    scenario: Annotated[list[str], typer.Option("--scenario", help="story or text; may be repeated")] = list(COMPARED),
+    scenario: Annotated[list[str], typer.Option("--scenario", help="story or text; may be repeated")] = list(COMPARED),  # noqa: B006
     topology: Topologies = ["same-store", "separate-stores"],  # noqa: B006
     disk: Disks = ["all"],  # noqa: B006
     preemptions: Preemptions = 2,
@@ -274,7 +298,9 @@ def compare(
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
     time_limit: TimeLimit = None,
-    output: Annotated[Path, typer.Option("--output", help="folder for the report, the frames and the charts")] = Path("out/compare"),
+    output: Annotated[Path, typer.Option("--output", help="folder for the report, the frames and the charts")] = Path(
+        "out/compare"
+    ),
     as_json: Json = False,
 ) -> int:
     """Compare implementations side by side: one matrix, one atlas, one report."""
@@ -341,8 +367,8 @@ def _cases(implementation_name: str, text: str, topology: list[str], disk: list[
         Case(
             implementation=implementation(implementation_name),
             scenario=scenario,
-            topology=one,  # type: ignore[arg-type]
-            disk=other,  # type: ignore[arg-type]
+            topology=one,
+            disk=other,
             time=time,  # type: ignore[arg-type]
         )
         for one in _several(topology, TOPOLOGIES, "topology")
@@ -385,7 +411,9 @@ def _examine(results: Iterable[Any], as_json: bool) -> int:
         if result.interrupted:
             break
     if as_json:
-        _print_json({"results": [result.row | {"goals": result.goals, "seconds": round(result.seconds, 2)} for result in seen]})
+        _print_json(
+            {"results": [result.row | {"goals": result.goals, "seconds": round(result.seconds, 2)} for result in seen]}
+        )
     failed = next((result for result in seen if result.verdict == "failed"), None)
     if failed is not None and not as_json:
         print()
@@ -425,7 +453,9 @@ def _print_map(result: Any) -> None:
         print(f"  not applicable: {case.not_applicable}")
         return
     print(f"  {''.join(marks[str(outcome)] for outcome in result.frame['outcome'])}")
-    print(f"  {result.intruder} in every gap of '{result.operation}' of {result.victim}: {row['failing']} of {row['gaps']} gaps fail")
+    print(
+        f"  {result.intruder} in every gap of '{result.operation}' of {result.victim}: {row['failing']} of {row['gaps']} gaps fail"
+    )
     if row["failing"]:
         print(f"  {row['violation']}: {row['opens']} .. {row['closes']}\n  racewindow timeline {row['token']}")
     print("  . ok   X failed   b blocked, then ok   B blocked, then failed   - infeasible")
@@ -446,12 +476,3 @@ def _print_json(value: object) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def entry() -> None:
-    """The console script."""
-    sys.exit(main())
-
-
-if __name__ == "__main__":
-    entry()

@@ -26,6 +26,7 @@ Granularity = Literal["suspending", "atomic"]
 GRANULARITIES: tuple[Granularity, ...] = ("suspending", "atomic")
 Mode = Literal["append", "create", "replace"]
 Persistence = Literal["lose-unsynced", "keep-all"]
+Names = list[str]  # inside Disk, "list" is the method
 
 
 class LockBusy(Exception):
@@ -97,7 +98,7 @@ class Disk:
         self._world.touch(f"file:{node.id}")
         return node.data
 
-    async def list(self, path: str, *, label: str = "") -> list[str]:
+    async def list(self, path: str, *, label: str = "") -> Names:
         """The sorted names in a directory. Raises FileNotFoundError."""
         await self._point(label or self._label(path, "list"), reads=(*_way_to(path), f"entries:{path}"))
         return sorted(self._directory(path).entries)
@@ -216,7 +217,7 @@ class Disk:
         node = self._find(path)
         return None if node is None or node.is_directory else node.data
 
-    def names(self, path: str) -> list[str]:
+    def names(self, path: str) -> Names:
         """The sorted volatile names in a directory; none where there is no directory."""
         node = self._find(path)
         return sorted(node.entries) if node is not None else []
@@ -239,9 +240,7 @@ class Disk:
 
     # -- insides -------------------------------------------------------------------------------------------------------
 
-    async def _point(
-        self, label: str, *, reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()
-    ) -> None:
+    async def _point(self, label: str, *, reads: tuple[str, ...] = (), writes: tuple[str, ...] = ()) -> None:
         if self._suspending:
             await self._world.point(label, reads=reads, writes=writes)
         else:
@@ -365,4 +364,3 @@ class DiskFile:
 
     async def close(self) -> None:
         """Let the file go; nothing else happens, so it is no point."""
-

@@ -78,7 +78,9 @@ class Comparison:
             UsageError: the token is not of this comparison.
         """
         if token not in self.timelines:
-            raise UsageError("this comparison has no story for that token; take one from the token column of matrix or windows")
+            raise UsageError(
+                "this comparison has no story for that token; take one from the token column of matrix or windows"
+            )
         return self.timelines[token]
 
     @property
@@ -261,7 +263,9 @@ def prepare(folder: str | os.PathLike[str]) -> Path:
         with tempfile.TemporaryFile(dir=target):
             pass
     except OSError as error:
-        raise UsageError(f"cannot write to {target}: {error.strerror or error}; choose another folder with --output") from error
+        raise UsageError(
+            f"cannot write to {target}: {error.strerror or error}; choose another folder with --output"
+        ) from error
     return target
 
 

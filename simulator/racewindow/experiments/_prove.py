@@ -38,7 +38,9 @@ def prove(
         UsageError: for a negative bound.
     """
     if preemptions < 0:
-        raise UsageError(f"preemptions={preemptions}: the bound cannot be negative; 0 means run-to-block schedules only")
+        raise UsageError(
+            f"preemptions={preemptions}: the bound cannot be negative; 0 means run-to-block schedules only"
+        )
     started = time.monotonic()
     proved: CaseResult | None = None
     for bound in range(preemptions + 1):

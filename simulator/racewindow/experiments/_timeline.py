@@ -117,7 +117,9 @@ def _state(observation: Observation | None) -> str:
         return ""
     parts = [f"live {' '.join(observation.live) or '-'}"]
     marks = {"extracted": "*", "failed": "!", "pending": ""}
-    parts += [f"A{archive.number}{marks[archive.state]} {' '.join(archive.messages)}" for archive in observation.ordered]
+    parts += [
+        f"A{archive.number}{marks[archive.state]} {' '.join(archive.messages)}" for archive in observation.ordered
+    ]
     return " | ".join(parts)
 
 

@@ -155,7 +155,9 @@ class _Intrusion:
             return False
         if self._committing:
             return len(self.victim_steps) >= self._gap
-        return self._gap == 0 and any(task.name == self._victim and task.point.label == self._operation for task in enabled)
+        return self._gap == 0 and any(
+            task.name == self._victim and task.point.label == self._operation for task in enabled
+        )
 
     def _intrudes(self, task: Task) -> bool:
         ancestor: Task | None = task
@@ -166,7 +168,9 @@ class _Intrusion:
         return False
 
 
-def _map(engine: Engine, case: Case, victim: str, index: int, operation: Operation, intruder: str) -> list[dict[str, object]]:
+def _map(
+    engine: Engine, case: Case, victim: str, index: int, operation: Operation, intruder: str
+) -> list[dict[str, object]]:
     def play(gap: int | None) -> tuple[Run, _Intrusion]:
         chooser = _Intrusion(victim, str(operation), intruder, gap)
         return engine.execute(case.subject(), chooser, case.limits), chooser

@@ -60,9 +60,13 @@ def _own(where: str, attribute: str, name: str) -> type[SessionStore]:
         else:
             found = getattr(importlib.import_module(where), attribute, None)
     except (ImportError, OSError, ValueError) as error:
-        raise UsageError(f"{name!r} could not be imported ({error}); give module:Class or path/to/file.py:Class") from error
+        raise UsageError(
+            f"{name!r} could not be imported ({error}); give module:Class or path/to/file.py:Class"
+        ) from error
     if not (inspect.isclass(found) and issubclass(found, SessionStore)):
-        raise UsageError(f"{attribute!r} in {where} is not a racewindow.SessionStore class; subclass it, and give its name")
+        raise UsageError(
+            f"{attribute!r} in {where} is not a racewindow.SessionStore class; subclass it, and give its name"
+        )
     if not found.name or found.name in names():
         found.name = name  # tokens have to find it again
     return found

@@ -9,7 +9,6 @@ from typing import Any, cast
 import oncestore
 from oncestore import CommitTask, Outcome, Session
 from oncestore._task import Progress
-
 from racewindow.disk import Disk, DiskFile
 from racewindow.implementations.reference import Reference
 
@@ -58,21 +57,30 @@ class WithoutLock(Reference):
     """Mutant of the reference: the session's lock is taken away."""
 
     name = "reference-without-lock"
-    storage = staticmethod(lambda disk: cast("oncestore.Storage", _WithoutLock(disk)))
+
+    @staticmethod
+    def storage(disk: Disk) -> oncestore.Storage:
+        return cast("oncestore.Storage", _WithoutLock(disk))
 
 
 class WithoutFsync(Reference):
     """Mutant of the reference: the live log is written, but never fsynced."""
 
     name = "reference-without-fsync"
-    storage = staticmethod(lambda disk: cast("oncestore.Storage", _WithoutFsync(disk)))
+
+    @staticmethod
+    def storage(disk: Disk) -> oncestore.Storage:
+        return cast("oncestore.Storage", _WithoutFsync(disk))
 
 
 class WithoutDirectoryFsync(Reference):
     """Mutant of the reference: directory entries are made, but never fsynced."""
 
     name = "reference-without-directory-fsync"
-    storage = staticmethod(lambda disk: cast("oncestore.Storage", _WithoutDirectoryFsync(disk)))
+
+    @staticmethod
+    def storage(disk: Disk) -> oncestore.Storage:
+        return cast("oncestore.Storage", _WithoutDirectoryFsync(disk))
 
 
 class _LateSession(Session):

@@ -7,13 +7,12 @@ virtual time instead of the clock, and reads the files by itself when somebody w
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import ClassVar
 
 import oncestore
-
 from racewindow.disk import Disk
 from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore
@@ -24,16 +23,20 @@ class Reference(SessionStore):
 
     name = "reference"
     store_type: ClassVar[type[oncestore.SessionStore]] = oncestore.SessionStore
-    storage: ClassVar[Callable[[Disk], oncestore.Storage]] = staticmethod(lambda disk: disk)
 
     def __init__(self, env: Environment) -> None:
         super().__init__(env)
         self._store: oncestore.SessionStore | None = None
 
+    @staticmethod
+    def storage(disk: Disk) -> oncestore.Storage:
+        """What the store writes to; mutants put something in between."""
+        return disk
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with oncestore.open_store(
-            type(self).storage(self.env.disk),
+            self.storage(self.env.disk),
             self._extract,
             make_id=partial(self.env.serial, "id"),
             clock=lambda: self.env.world.now,

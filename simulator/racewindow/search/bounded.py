@@ -30,7 +30,9 @@ class Bounded:
 
     def __post_init__(self) -> None:
         if self.preemptions is not None and self.preemptions < 0:
-            raise UsageError(f"preemptions={self.preemptions}: the bound cannot be negative; 0 means run-to-block schedules only")
+            raise UsageError(
+                f"preemptions={self.preemptions}: the bound cannot be negative; 0 means run-to-block schedules only"
+            )
 
     name = "bounded"
     exhaustive = True
@@ -101,7 +103,9 @@ class BoundedSearch:
             return list(range(len(enabled)))
         rest = [index for index in range(len(enabled)) if index != current]
         if self._bound is not None and self._spent >= self._bound:
-            rest = [index for index in rest if enabled[index].index < 0]  # a timer costs no preemption; it has a bound of its own
+            rest = [
+                index for index in rest if enabled[index].index < 0
+            ]  # a timer costs no preemption; it has a bound of its own
         return [current, *rest]
 
     def end(self, run: Run) -> None:

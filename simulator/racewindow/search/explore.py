@@ -138,7 +138,9 @@ def _check_subject(subject: Any) -> None:
     function = subject
     while isinstance(function, partial):
         function = function.func
-    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)
+    ):  # noqa: B004
         raise UsageError(
             f"the subject must be an async function that takes a world, not {subject!r}; write 'async def subject(world): ...' "
             "and pass the function itself"
@@ -243,7 +245,11 @@ def explore(
         verdict = "proved"
     elif strategy.exhaustive or not found:
         verdict = "unknown"
-        reason = "interrupted" if state["interrupted"] else f"the budget ended after {len(found)} schedules, before the search did"
+        reason = (
+            "interrupted"
+            if state["interrupted"]
+            else f"the budget ended after {len(found)} schedules, before the search did"
+        )
     else:
         verdict = "passed"
     return Exploration(
@@ -343,7 +349,9 @@ def check_token(token: str | Token, *, name: str, checksum: str, strict: bool) -
     """
     token = Token.parse(token) if isinstance(token, str) else token
     if token.subject != name:
-        raise UsageError(f"the token belongs to the subject {token.subject!r}, not to {name!r}; replay it with that one")
+        raise UsageError(
+            f"the token belongs to the subject {token.subject!r}, not to {name!r}; replay it with that one"
+        )
     if token.checksum != checksum and strict:
         raise ReplayDiverged(
             f"{name} (or its granularity or limits) changed since the token was made: its checksum was {token.checksum} and is "
@@ -381,7 +389,9 @@ def confirm_repeats(engine: Engine, subject: Subject, run: Run, token: Token, li
     after = [(point.task.name if point.task else "", point.label) for point in again.points]
     if before == after and outcome_of(run) == outcome_of(again):
         return
-    step = next((i for i, (one, two) in enumerate(zip(before, after, strict=False)) if one != two), min(len(before), len(after)))
+    step = next(
+        (i for i, (one, two) in enumerate(zip(before, after, strict=False)) if one != two), min(len(before), len(after))
+    )
     first = " at ".join(before[step]) if step < len(before) else _end(run)
     second = " at ".join(after[step]) if step < len(after) else _end(again)
     raise ReplayDiverged(

@@ -93,7 +93,9 @@ class ReplaySearch:
     def _diverge(self, expected: str, enabled: list[Task]) -> None:
         if self._strict:
             runnable = ", ".join(f"{task.name} at {task.point.label}" for task in enabled)
-            raise ReplayDiverged(f"at choice {self._step} the token expects {expected}, but runnable are: {runnable}. {_CAUSES}")
+            raise ReplayDiverged(
+                f"at choice {self._step} the token expects {expected}, but runnable are: {runnable}. {_CAUSES}"
+            )
 
     def end(self, run: Run) -> None:
         """One schedule, nothing to learn."""

@@ -301,7 +301,8 @@ class _Play:
 
     async def _do(self, actor: _Actor, operation: Operation, call: Call) -> None:
         handle, world, history = actor.handle, self.world, self.history
-        assert handle is not None and actor.store is not None
+        assert handle is not None, "a client with operations on the store has a handle"
+        assert actor.store is not None
         if operation.kind == "add":
             await handle.add(operation.argument)
             history.answer(call, world.step, "ok", messages=(operation.argument,))
@@ -335,22 +336,26 @@ class _Play:
         if operation.kind == "cancel":
             if target.scope is not None:
                 self.history.fault("cancel", self.world.step, operation.argument)
-                self.world.note(f"cancels {target.call.operation if target.call else 'nothing'} of {target.client.name}")
+                self.world.note(
+                    f"cancels {target.call.operation if target.call else 'nothing'} of {target.client.name}"
+                )
                 target.scope.cancel()
             return
         # Started apart, for a client may crash the store that it runs in itself.
         self.world.start(
-            partial(self._crash, actor, target, operation),
+            partial(self._crash, target, operation),
             name=operation.kind,
             process=self.world.process("fault"),
             operation="",
             advance=True,
         )
 
-    async def _crash(self, actor: _Actor, target: _Actor, operation: Operation) -> None:
+    async def _crash(self, target: _Actor, operation: Operation) -> None:
         world, history = self.world, self.history
         powerless = operation.kind == "power-loss"
-        dying = [running for running in self.stores if not running.process.crashed and (powerless or running is target.store)]
+        dying = [
+            running for running in self.stores if not running.process.crashed and (powerless or running is target.store)
+        ]
         if not dying:
             return
         history.fault(operation.kind, world.step, "" if powerless else target.client.name)

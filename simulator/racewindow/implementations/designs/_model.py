@@ -7,8 +7,9 @@ a handle keeps its own list of messages (mem) besides, which is what makes a han
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 from racewindow.kernel.engine import Event
@@ -133,17 +134,30 @@ class DesignHandle:
         await self.store.write_live([*live, message])
 
     async def commit(self, *, wait: bool) -> Task | None:
-        raise NotImplementedError
+        # Waiting: this handle archives. In the background: a handle of its own, loaded there.
+        task = Task(self.env)
+        if not wait:
+            self.env.background(partial(self.behind, task), "commit")
+        elif not await self.archive():
+            return None
+        else:
+            task.end("completed")
+        return task
 
-    async def in_background(self, commit: Callable[[], Awaitable[Any]], task: Task) -> None:
-        """Run a commit behind a task id: it ends as completed, or as failed with whatever was raised."""
+    async def behind(self, task: Task) -> None:
+        """The background commit: it ends as completed, or as failed with whatever was raised."""
+        fresh = await self.store.load()
         task.begin()
         try:
-            await commit()
+            await fresh.archive()
         except Exception:
             task.end("failed")
         else:
             task.end("completed")
+
+    async def archive(self) -> bool:
+        """The design's commit sequence; False when there is nothing in mem."""
+        raise NotImplementedError
 
 
 class Queue:
@@ -196,5 +210,7 @@ def _number(name: str) -> int:
 
 
 def _all_extracted(history: History, messages: Sequence[str]) -> bool:
-    got = {message for handover in history.handovers if handover.outcome == "succeeded" for message in handover.messages}
+    got = {
+        message for handover in history.handovers if handover.outcome == "succeeded" for message in handover.messages
+    }
     return set(messages) <= got

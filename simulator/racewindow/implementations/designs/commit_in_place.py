@@ -6,7 +6,6 @@ does the same with a handle of its own; a register keeps a second background com
 
 from __future__ import annotations
 
-from functools import partial
 from typing import ClassVar
 
 from racewindow.implementations.designs._model import Design, DesignHandle, Task, encode
@@ -20,26 +19,17 @@ class _Handle(DesignHandle):
     async def commit(self, *, wait: bool) -> Task | None:
         if self.store.gate and self.store.running_commit:
             raise Refused("a commit of this session is running", busy=True)
-        task = Task(self.env)
-        if wait:
-            # Looks at the register, but does not enter itself.
-            if not await self.archive():
-                return None
-            task.end("completed")
-            return task
-        self.store.running_commit = True
-        self.env.background(partial(self._behind, task), "commit")
-        return task
+        # A commit that waits looks at the register, but does not enter itself.
+        self.store.running_commit = self.store.running_commit or not wait
+        return await super().commit(wait=wait)
 
-    async def _behind(self, task: Task) -> None:
+    async def behind(self, task: Task) -> None:
         try:
-            fresh = await self.store.load()
-            await self.in_background(fresh.archive, task)
+            await super().behind(task)
         finally:
             self.store.running_commit = False
 
     async def archive(self) -> bool:
-        """The sequence of D1; False when there is nothing in mem."""
         if not self.mem:
             return False
         self.index += 1

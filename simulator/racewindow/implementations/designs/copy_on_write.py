@@ -6,34 +6,18 @@ archived. Whoever reloads before the worker is done reads it again.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
-from functools import partial
+from contextlib import asynccontextmanager
 from typing import ClassVar
 
-from racewindow.implementations.designs._model import Design, DesignHandle, Queue, Task, encode
+from racewindow.implementations.designs._model import Design, DesignHandle, Queue, encode
 from racewindow.sessions.capabilities import Capabilities
 
 
 class _Handle(DesignHandle):
     store: CopyOnWrite
 
-    async def commit(self, *, wait: bool) -> Task | None:
-        task = Task(self.env)
-        if wait:
-            if not await self.archive():
-                return None
-            task.end("completed")
-            return task
-        self.env.background(partial(self._behind, task), "commit")
-        return task
-
-    async def _behind(self, task: Task) -> None:
-        fresh = await self.store.load()
-        await self.in_background(fresh.archive, task)
-
     async def archive(self) -> bool:
-        """The sequence of D2; False when there is nothing in mem."""
         if not self.mem:
             return False
         temp = f"temp/{self.env.serial('temp')}"

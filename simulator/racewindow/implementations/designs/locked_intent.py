@@ -91,7 +91,9 @@ class LockedIntent(Design):
         if "extracted" not in meta:
             await self.env.extract(messages, key=archive)
             # The id of the step that is done, so that a redelivered message does not do it again.
-            await disk.write(f"{archive}/meta", json.dumps(meta | {"ready": True, "extracted": True}).encode(), label="progress")
+            await disk.write(
+                f"{archive}/meta", json.dumps(meta | {"ready": True, "extracted": True}).encode(), label="progress"
+            )
         await disk.write(f"{archive}/.done", b"", label="done.write")
         task.end("completed")
 
@@ -105,7 +107,9 @@ class LockedIntent(Design):
             if set(meta["ids"]) & set(live):
                 await self.env.disk.write(f"{archive}/.failed.json", b"{}", label="failed.write")
                 return False
-            await self.env.disk.write(f"{archive}/meta", json.dumps(meta | {"ready": True}).encode(), label="intent.ready")
+            await self.env.disk.write(
+                f"{archive}/meta", json.dumps(meta | {"ready": True}).encode(), label="intent.ready"
+            )
             return True
 
     async def _intent(self, archive: str) -> dict[str, Any]:

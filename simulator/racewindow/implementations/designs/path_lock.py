@@ -7,33 +7,16 @@ remembers, so a handle that was loaded before somebody else's commit archives th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import asynccontextmanager, suppress
 
 from racewindow.disk import LockBusy
-from racewindow.implementations.designs._model import Design, DesignHandle, Task, decode, encode
+from racewindow.implementations.designs._model import Design, DesignHandle, decode, encode
 from racewindow.sessions.capabilities import Capabilities
 from racewindow.sessions.implementation import Refused
 
 
 class _Handle(DesignHandle):
-    async def commit(self, *, wait: bool) -> Task | None:
-        task = Task(self.env)
-        if wait:
-            if not await self.archive():
-                return None
-            task.end("completed")
-            return task
-        self.env.background(partial(self._behind, task), "commit")
-        return task
-
-    async def _behind(self, task: Task) -> None:
-        fresh = await self.store.load()
-        assert isinstance(fresh, _Handle)
-        await self.in_background(fresh.archive, task)
-
     async def archive(self) -> bool:
-        """The sequence of D5; False when there is nothing in mem."""
         if not self.mem:
             return False
         try:
@@ -75,7 +58,9 @@ class PathLock(Design):
         for name in self.env.disk.names("redo"):
             archive = (await self.env.disk.read(f"redo/{name}", label="redo.read")).decode()
             try:
-                await self.env.extract(decode(await self.env.disk.read(f"{archive}/messages.jsonl", label="archive.read")))
+                await self.env.extract(
+                    decode(await self.env.disk.read(f"{archive}/messages.jsonl", label="archive.read"))
+                )
             except FileNotFoundError:
                 pass
             await self.env.disk.remove(f"redo/{name}", label="redo.done")
