@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import inspect
-import runpy
+import sys
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+from joblib.externals import cloudpickle
 
 from racewindow.errors import UsageError
 from racewindow.implementations.designs import DESIGNS as DESIGNS
@@ -53,20 +56,24 @@ def implementation(name: str) -> type[SessionStore]:
 
 
 def _own(where: str, attribute: str, name: str) -> type[SessionStore]:
-    found: Any
     try:
-        if where.endswith(".py"):
-            found = runpy.run_path(where).get(attribute)
-        else:
-            found = getattr(importlib.import_module(where), attribute, None)
-    except (ImportError, OSError, ValueError) as error:
-        raise UsageError(
-            f"{name!r} could not be imported ({error}); give module:Class or path/to/file.py:Class"
-        ) from error
+        module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except (ImportError, OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{name!r} could not be imported ({error}); give module:Class or path/to/file.py:Class") from error
+    found = getattr(module, attribute, None)
     if not (inspect.isclass(found) and issubclass(found, SessionStore)):
-        raise UsageError(
-            f"{attribute!r} in {where} is not a racewindow.SessionStore class; subclass it, and give its name"
-        )
-    if not found.name or found.name in names():
-        found.name = name  # tokens have to find it again
+        raise UsageError(f"{attribute!r} in {where} is not a racewindow.SessionStore class; subclass it, and give its name")
+    found.name = name  # tokens have to find it again
     return found
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a file that is not on the path; worker processes get its classes by value, for they could not find it."""
+    spec = importlib.util.spec_from_file_location(f"racewindow_own_{path.stem}", path)
+    assert spec is not None, "a name that ends in .py has a loader"
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    return module

@@ -57,11 +57,8 @@ class PathLock(Design):
         # Each redo marker: extract again, swallow errors, forget the marker.
         for name in self.env.disk.names("redo"):
             archive = (await self.env.disk.read(f"redo/{name}", label="redo.read")).decode()
-            try:
-                await self.env.extract(
-                    decode(await self.env.disk.read(f"{archive}/messages.jsonl", label="archive.read"))
-                )
-            except FileNotFoundError:
-                pass
+            with suppress(FileNotFoundError):
+                log = await self.env.disk.read(f"{archive}/messages.jsonl", label="archive.read")
+                await self.env.extract(decode(log))
             await self.env.disk.remove(f"redo/{name}", label="redo.done")
         yield

@@ -1,0 +1,56 @@
+# Everything sets up .venv by itself when needed, and again when pyproject.toml or constraints.txt changed.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export MPLBACKEND := Agg
+export OPENAI_AGENTS_DISABLE_TRACING := 1
+
+.PHONY: compare test quick notebooks lint wheel lowest clean
+
+compare: .venv/.run  ## compare race windows: a table, a chart and a report in out/compare
+	$(BIN)/racewindow compare
+
+test: .venv/.dev  ## all tests, notebooks included
+	$(BIN)/python -m pytest -n 2
+	$(MAKE) --no-print-directory notebooks
+
+quick: .venv/.dev  ## the tests that take seconds
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+notebooks: .venv/.dev
+	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout=120 \
+		--nbval-sanitize-with notebooks/nbval_sanitize.cfg -p no:randomly -o addopts= -W default
+
+lint: .venv/.dev  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+wheel: .venv/.dev  ## build the wheel, and run the quick tests against it instead of the source
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --target dist/installed dist/*.whl
+	PYTHONPATH=dist/installed $(BIN)/python -c "import racewindow, oncestore; \
+		assert all('dist/installed' in m.__file__ for m in (racewindow, oncestore))"
+	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow" -q
+
+lowest: ## the quick tests with the oldest supported versions of everything
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	.venv-lowest/bin/python -m pytest -n 2 -m "not slow"
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "racewindow needs Python 3.11 or newer; install one, or give it: make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	$(INSTALL) -e '.[openai-agents]'
+	touch $@
+
+.venv/.dev: .venv/.run
+	$(INSTALL) -e '.[openai-agents,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-lowest dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
