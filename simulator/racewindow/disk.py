@@ -71,7 +71,7 @@ class Disk:
 
     Args:
         world: whose points the calls are.
-        granularity: ``suspending`` or ``atomic``.
+        granularity: ``suspending`` or ``atomic``; also an attribute, for stores that keep their data elsewhere.
         hide: prefix of paths that labels leave out, for example ``sessions/s/``.
 
     Raises:
@@ -82,6 +82,7 @@ class Disk:
         if granularity not in GRANULARITIES:
             raise UsageError(f"unknown granularity {granularity!r}: use one of {', '.join(GRANULARITIES)}")
         self._world = world
+        self.granularity = granularity
         self._suspending = granularity == "suspending"
         self._hide = hide
         self._nodes = 1
@@ -108,10 +109,10 @@ class Disk:
         await self._point(label or self._label(path, "open"), reads=_way_to(path), writes=_entry_of(path))
         parent, name = self._parent(path)
         node = parent.entries.get(name)
-        if node is not None and node.is_directory:
-            raise IsADirectoryError(path)
         if node is not None and mode == "create":
             raise FileExistsError(path)
+        if node is not None and node.is_directory:
+            raise IsADirectoryError(path)
         if node is None:
             node = self._new(is_directory=False)
             self._change([(parent, name, node)])
@@ -135,15 +136,7 @@ class Disk:
             reads=(*_way_to(source), *_way_to(target)),
             writes=(*_entry_of(source), *_entry_of(target)),
         )
-        parent, name = self._parent(source)
-        node = parent.entries.get(name)
-        if node is None:
-            raise FileNotFoundError(source)
-        new_parent, new_name = self._parent(target)
-        replaced = new_parent.entries.get(new_name)
-        if replaced is not None and (replaced.is_directory or node.is_directory):
-            raise FileExistsError(target)
-        self._change([(parent, name, None), (new_parent, new_name, node)])
+        self._rename(source, target)
 
     async def remove(self, path: str, *, label: str = "") -> None:
         """Remove a file. Raises FileNotFoundError."""
@@ -207,8 +200,14 @@ class Disk:
 
     async def move(self, source: str, target: str, *, label: str = "") -> None:
         """Move one file over another in one call, making the target's directories where they are missing."""
+        await self._point(
+            label or self._label(source, "move"),
+            reads=(*_way_to(source), *_way_to(target)),
+            writes=(*_entry_of(source), *_entry_of(target)),
+        )
+        self._node(source)
         self._make_parents(target)
-        await self.rename(source, target, label=label)
+        self._rename(source, target)
 
     # -- observers: no points, no effect -------------------------------------------------------------------------------
 
@@ -255,25 +254,29 @@ class Disk:
         return _Node(self._nodes, is_directory=is_directory)
 
     def _find(self, path: str) -> _Node | None:
-        node: _Node | None = self._root
+        try:
+            return self._node(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _node(self, path: str) -> _Node:
+        node = self._root
         for part in path.split("/") if path else ():
-            if node is None:
-                return None
-            node = node.entries.get(part)
+            if not node.is_directory:
+                raise NotADirectoryError(path)
+            if part not in node.entries:
+                raise FileNotFoundError(path)
+            node = node.entries[part]
         return node
 
     def _file(self, path: str) -> _Node:
-        node = self._find(path)
-        if node is None:
-            raise FileNotFoundError(path)
+        node = self._node(path)
         if node.is_directory:
             raise IsADirectoryError(path)
         return node
 
     def _directory(self, path: str) -> _Node:
-        node = self._find(path)
-        if node is None:
-            raise FileNotFoundError(path)
+        node = self._node(path)
         if not node.is_directory:
             raise NotADirectoryError(path)
         return node
@@ -285,11 +288,24 @@ class Disk:
     def _make_parents(self, path: str) -> tuple[_Node, str]:
         node = self._root
         *parents, name = path.split("/")
-        for part in parents:
+        for count, part in enumerate(parents, start=1):
             if part not in node.entries:
+                # Beyond what the point declared: it could not know.
+                self._world.touch(*_entry_of("/".join(parents[:count])), write=True)
                 self._change([(node, part, self._new(is_directory=True))])
             node = node.entries[part]
         return node, name
+
+    def _rename(self, source: str, target: str) -> None:
+        parent, name = self._parent(source)
+        node = self._node(source)
+        new_parent, new_name = self._parent(target)
+        replaced = new_parent.entries.get(new_name)
+        if replaced is not None and replaced.is_directory:
+            raise FileExistsError(target)
+        if replaced is not None and node.is_directory:
+            raise NotADirectoryError(target)
+        self._change([(parent, name, None), (new_parent, new_name, node)])
 
     def _change(self, change: _Change) -> None:
         for directory, name, node in change:
