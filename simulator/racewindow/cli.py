@@ -22,6 +22,9 @@ from racewindow.sessions.stories import STORIES, story
 
 CLEAN, VIOLATION, USAGE, UNKNOWN, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+# Typer shows click's base class of wrong arguments through its descendants only (newer ones bring a click of their own).
+_BAD_ARGUMENTS: Any = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
+
 TWO_CLIENTS = "a: add m1; commit; reload | b: add m2; commit; reload"
 COMPARED = (
     "after-completion",
@@ -68,8 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    import click
-
     try:
         code = app(args=list(argv) if argv is not None else None, prog_name="racewindow", standalone_mode=False)
         return code if isinstance(code, int) else CLEAN
@@ -79,12 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RacewindowError as error:
         _say(f"error: {error}")
         return USAGE
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _say("interrupted")
         return INTERRUPTED
-    except click.ClickException as error:
+    except _BAD_ARGUMENTS as error:
         error.show()
         return USAGE
     except BrokenPipeError:
@@ -293,7 +294,7 @@ def compare(
     topology: Topologies = ["same-store", "separate-stores"],  # noqa: B006
     disk: Disks = ["all"],  # noqa: B006
     preemptions: Preemptions = 2,
-    max_executions: Annotated[int, typer.Option("--max-executions", min=1, help="of one bound in one cell")] = 400,
+    max_executions: Annotated[int, typer.Option("--max-executions", min=1, help="of one bound in one cell")] = 250,
     schedules: Schedules = 200,
     seed: Seed = 0,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
@@ -317,7 +318,7 @@ def compare(
     experiments.prepare(output)
 
     def progress(cells: Iterable[Any], total: int) -> Iterable[Any]:
-        shown: Iterable[Any] = tqdm(cells, total=total, unit="cell", file=sys.stderr, mininterval=1.0, leave=False)
+        shown: Iterable[Any] = tqdm(cells, total=total, unit="cell", file=sys.stderr, disable=None, leave=False)
         return shown
 
     result = experiments.compare(

@@ -42,6 +42,7 @@ def report(
     timelines: Mapping[str, Timeline],
     implementations: Mapping[str, str],
     scenarios: Mapping[str, str],
+    drawn: pd.DataFrame | None = None,
 ) -> str:
     """Write a comparison as one self-contained HTML page.
 
@@ -53,6 +54,7 @@ def report(
         timelines: the story behind a token; cells of the matrix and of the table of widths link to it.
         implementations: one line about each implementation, by name.
         scenarios: text of each scenario, by name.
+        drawn: the gaps that the atlas shows, where all of ``windows`` would be too many; the table of widths has all.
 
     Raises:
         UsageError: a frame lacks a column.
@@ -82,7 +84,7 @@ def report(
         rows=_rows(matrix, anchors, bounds),
         bound=bounds[0] if len(bounds) == 1 else "",
         key=_key(matrix, windows),
-        charts=_charts(windows, scenarios),
+        charts=_charts(windows if drawn is None else conform(drawn, WINDOWS, "windows"), scenarios),
         widths=_widths(measured, spans(windows), anchors),
         implementations=_implementations(matrix, measured, implementations),
         scenarios=list(scenarios.items()),

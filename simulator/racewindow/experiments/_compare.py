@@ -19,7 +19,7 @@ from racewindow.experiments._fuzz import fuzz
 from racewindow.experiments._prove import prove
 from racewindow.experiments._timeline import timeline
 from racewindow.experiments._windows import has_pair, windows
-from racewindow.frames import WINDOWS, Timeline, concat, matrix_frame, widths
+from racewindow.frames import WINDOWS, Timeline, concat, conform, matrix_frame, widths
 from racewindow.sessions.case import Case
 from racewindow.sessions.implementation import SessionStore
 from racewindow.sessions.scenario import Scenario, Topology
@@ -40,7 +40,7 @@ class Budget:
     """
 
     preemptions: int = 2
-    max_executions: int = 400
+    max_executions: int = 250
     schedules: int = 200
     seed: int = 0
 
@@ -63,13 +63,22 @@ class Comparison:
     timelines: dict[str, Timeline] = field(repr=False)
     implementations: dict[str, str]
     scenarios: dict[str, str]
-    settings: dict[str, object]
+    settings: dict[str, Any]
     interrupted: bool = False
 
     @property
     def widths(self) -> pd.DataFrame:
         """One row per ribbon; columns :data:`racewindow.frames.WIDTHS`."""
         return widths(self.windows)
+
+    @property
+    def drawn(self) -> pd.DataFrame:
+        """The gaps that one picture can show: those of the last topology and the first granularity."""
+        frame = self.windows
+        if frame.empty:
+            return frame
+        chosen = (frame["topology"] == self.settings["topologies"][-1]) & (frame["disk"] == self.settings["disks"][0])
+        return conform(frame[chosen], WINDOWS, "windows")
 
     def timeline(self, token: str) -> Timeline:
         """The story of a failing cell.
@@ -104,8 +113,9 @@ class Comparison:
         from racewindow import charts
 
         target = prepare(folder)
-        figure = charts.atlas(self.windows)
+        figure = charts.atlas(self.drawn, stories=self.scenarios)
         makers: dict[str, Callable[[Path], Any]] = {
+            # The frames first: whatever happens to a picture, the numbers are there.
             "summary.json": lambda path: path.write_text(json.dumps(self.summary, indent=1, default=str) + "\n"),
             "matrix.parquet": lambda path: self.matrix.to_parquet(path),
             "windows.parquet": lambda path: self.windows.to_parquet(path),
@@ -133,6 +143,7 @@ class Comparison:
             timelines=self.timelines,
             implementations=self.implementations,
             scenarios=self.scenarios,
+            drawn=self.drawn,
         )
 
     def __repr__(self) -> str:

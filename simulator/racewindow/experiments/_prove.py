@@ -43,7 +43,15 @@ def prove(
         )
     started = time.monotonic()
     proved: CaseResult | None = None
+    before = 1
     for bound in range(preemptions + 1):
+        if proved is not None:
+            # Each further preemption multiplies the schedules by at least half of what the last one did.
+            expected = proved.schedules * proved.schedules // (2 * before)
+            if expected > max_executions:
+                told = f"preemptions<={bound} not begun: about {expected} executions or more"
+                return replace(proved, seconds=time.monotonic() - started, bound=f"{proved.bound} ({told})")
+            before = proved.schedules
         left = None if time_limit_s is None else time_limit_s - (time.monotonic() - started)
         if left is not None and left <= 0:
             break

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from joblib.externals import cloudpickle
+import cloudpickle
 
 from racewindow.errors import UsageError
 from racewindow.implementations.designs import DESIGNS as DESIGNS
