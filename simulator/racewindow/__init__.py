@@ -1,4 +1,14 @@
-"""Find, prove, measure and draw race conditions in session stores, and in any async code."""
+"""Find, prove, measure and draw race conditions in session stores, and in any async code.
+
+Any async function is a subject: :func:`explore`, :func:`prove` and :func:`replay` work on it directly. Session stores are one use, with
+words of their own: a :func:`case` is an implementation in a scenario, ``rw.experiments`` has what can be asked of a case (``fuzz``,
+``prove``, ``windows``, ``compare``, ``timeline``), and ``rw.charts`` draws the answers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from racewindow.errors import InvariantViolation as InvariantViolation
 from racewindow.errors import RacewindowError as RacewindowError
@@ -17,3 +27,93 @@ from racewindow.search import Replay as Replay
 from racewindow.search import explore as explore
 from racewindow.search import prove as prove
 from racewindow.search import replay as replay
+
+if TYPE_CHECKING:
+    from racewindow import charts as charts
+    from racewindow import experiments as experiments
+    from racewindow.disk import Granularity
+    from racewindow.implementations import implementation as implementation
+    from racewindow.kernel.run import TimeMode
+    from racewindow.sessions import Archive as Archive
+    from racewindow.sessions import Capabilities as Capabilities
+    from racewindow.sessions import Case as Case
+    from racewindow.sessions import Environment as Environment
+    from racewindow.sessions import Handle as Handle
+    from racewindow.sessions import Observation as Observation
+    from racewindow.sessions import Refused as Refused
+    from racewindow.sessions import Scenario as Scenario
+    from racewindow.sessions import SessionStore as SessionStore
+    from racewindow.sessions import Ticket as Ticket
+    from racewindow.sessions import story as story
+    from racewindow.sessions.scenario import Topology
+
+# Where each name lives that is imported when it is first used: a subject of its own needs neither sessions nor pandas nor matplotlib.
+_LAZY = {
+    "implementation": "racewindow.implementations",
+    **dict.fromkeys(
+        (
+            "Archive",
+            "Capabilities",
+            "Case",
+            "Environment",
+            "Handle",
+            "Observation",
+            "Refused",
+            "Scenario",
+            "SessionStore",
+            "Ticket",
+            "story",
+        ),
+        "racewindow.sessions",
+    ),
+}
+_LAZY_MODULES = ("charts", "experiments")
+
+
+def case(
+    implementation: str | type[SessionStore],
+    scenario: str | Scenario,
+    *,
+    topology: Topology = "same-store",
+    disk: Granularity = "suspending",
+    time: TimeMode = "idle",
+) -> Case:
+    """An implementation in a scenario: what ``rw.experiments`` explores.
+
+    Args:
+        implementation: a :class:`SessionStore` class, or what the command line takes: a name, ``module:Class``, ``file.py:Class``.
+        scenario: a scenario, the name of a story, or a text like ``"a: add m1; commit | b: reload; commit"``.
+        topology: ``same-handle``, ``same-store`` or ``separate-stores``.
+        disk: granularity: with ``suspending`` every storage call is a point, with ``atomic`` none is.
+        time: ``idle``: timers fire when nothing else can run; ``adversarial``: at any moment.
+
+    Raises:
+        UsageError: there is no such implementation, story, topology, granularity or time mode, or the text is no scenario.
+        Unsupported: the implementation needs a package that is not installed.
+
+    >>> case("reference", "after-completion")
+    <Case reference/after-completion/same-store/suspending>
+    """
+    from racewindow.implementations import implementation as named
+    from racewindow.sessions import Case, story
+
+    return Case(
+        implementation=named(implementation) if isinstance(implementation, str) else implementation,
+        scenario=story(scenario) if isinstance(scenario, str) else scenario,
+        topology=topology,
+        disk=disk,
+        time=time,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return importlib.import_module(f"racewindow.{name}")
+    if name in _LAZY:
+        value = globals()[name] = getattr(importlib.import_module(_LAZY[name]), name)
+        return value
+    raise AttributeError(f"module 'racewindow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_LAZY_MODULES})
