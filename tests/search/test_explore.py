@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import pytest
-import racewindow as rw
 import trio
+
+import racewindow as rw
 from racewindow.kernel import Run
 
 
@@ -332,6 +334,26 @@ class TestInterrupts:
 
         with pytest.raises(SystemExit):
             rw.explore(subject)
+
+    def test_while_another_thread_does_the_work(self) -> None:
+        """In a notebook the interrupt reaches the thread that waits; the one that works ends after its schedule."""
+
+        async def main() -> rw.Exploration:
+            def interrupt(run: Run) -> None:
+                if run.index == 0 and not sent:
+                    sent.append(True)
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+            sent: list[bool] = []
+            return rw.explore(two_steppers, schedules=100_000, on_run=interrupt)
+
+        loop = asyncio.new_event_loop()
+        try:
+            found = loop.run_until_complete(main())
+        finally:
+            loop.close()
+        assert found.interrupted
+        assert 0 < found.schedules < 100_000
 
 
 class TestUncontrolledNondeterminism:

@@ -67,9 +67,12 @@ class Engine(ABC):
     host: str
 
     def __init__(self) -> None:
+        self.interrupted: Callable[[], bool] = bool  # says whether another thread wants no further schedule to begin
         self.reset(Limits())
 
     def reset(self, limits: Limits) -> None:
+        if self.interrupted():
+            raise KeyboardInterrupt
         self.limits = limits
         self.tasks: list[Task] = []
         self.enabled: list[Task] = []

@@ -34,15 +34,27 @@ def run_on(host: str, driver: Callable[[Engine], T]) -> T:
     if not _loop_runs_here():
         return HOSTS[host](driver)  # type: ignore[no-any-return]
     box: list[Any] = []
+    stop, ended = threading.Event(), threading.Event()
+
+    def drive(engine: Engine) -> T:
+        engine.interrupted = stop.is_set
+        return driver(engine)
 
     def work() -> None:
         try:
-            box.extend([True, HOSTS[host](driver)])
+            box.extend([True, HOSTS[host](drive)])
         except BaseException as error:
             box.extend([False, error])
+        finally:
+            ended.set()
 
     thread = threading.Thread(target=work, name=f"racewindow-{host}")
-    thread.start()
+    try:
+        thread.start()
+        ended.wait()  # not join(): interrupted, that one takes a thread at work for ended
+    except KeyboardInterrupt:  # only this thread hears it, for example in a notebook
+        stop.set()
+        ended.wait()
     thread.join()
     succeeded, value = box
     if not succeeded:

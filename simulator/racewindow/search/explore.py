@@ -138,9 +138,9 @@ def _check_subject(subject: Any) -> None:
     function = subject
     while isinstance(function, partial):
         function = function.func
-    if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)
-    ):  # noqa: B004
+    if not inspect.isroutine(function):
+        function = type(function).__call__ if callable(function) else None
+    if not inspect.iscoroutinefunction(function):
         raise UsageError(
             f"the subject must be an async function that takes a world, not {subject!r}; write 'async def subject(world): ...' "
             "and pass the function itself"
