@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-import racewindow as rw
 import trio
+
+import racewindow as rw
 from racewindow.kernel import Run
 
 Subject = Callable[[rw.World], Awaitable[Any]]
@@ -53,7 +54,7 @@ class TestScopes:
 
         async def subject(world: rw.World) -> bool:
             lock, scope = trio.Lock(), trio.CancelScope()
-            send, receive = trio.open_memory_channel[int](0)
+            _send, receive = trio.open_memory_channel[int](0)
 
             async def victim() -> None:
                 with scope:
@@ -215,7 +216,9 @@ class TestScopes:
 
             async def child(name: str) -> None:
                 try:
-                    await (trio.sleep_forever() if name == "waits" else world.point(name))
+                    if name == "waits":
+                        await trio.sleep_forever()
+                    await world.point(name)
                     log.append(f"{name} done")
                 except trio.Cancelled:
                     log.append(f"{name} cancelled")

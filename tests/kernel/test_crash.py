@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-import racewindow as rw
 import trio
+
+import racewindow as rw
 from racewindow.kernel import Engine, Run
 from racewindow.kernel.hosts import run_on
 from racewindow.search import RandomWalk
@@ -356,7 +357,7 @@ async def crash_course(world: rw.World) -> int:
         for _ in range(2):
             try:  # noqa: SIM105
                 await world.point("stubborn")
-            except BaseException:  # noqa: BLE001, S110
+            except BaseException:
                 pass
 
     for function in (cleans_up, generates, nests, catches_everything):

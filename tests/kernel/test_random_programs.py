@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-import racewindow as rw
 import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
+import racewindow as rw
 from racewindow.kernel import Run, token_of
 
 Op = tuple[Any, ...]

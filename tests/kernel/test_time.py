@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-import racewindow as rw
 import trio
+
+import racewindow as rw
 from racewindow.kernel import Run
 
 Subject = Callable[[rw.World], Awaitable[Any]]
@@ -32,7 +33,7 @@ class TestIdle:
 
         async def subject(world: rw.World) -> float:
             assert world.now == trio.current_time() == 0.0
-            await trio.sleep(3e8)
+            await trio.sleep(3e8)  # noqa: ASYNC116
             await world.sleep(0.5)
             return world.now
 

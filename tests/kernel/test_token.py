@@ -7,10 +7,11 @@ import zlib
 from functools import partial
 
 import pytest
-import racewindow as rw
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+
+import racewindow as rw
 from racewindow.kernel import Run, Segment, Subject, Token, token_of
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -62,7 +63,7 @@ class TestText:
         """At any place."""
         text = str(token)
         cut = text[: data.draw(st.integers(0, len(text) - 1))]
-        with pytest.raises(rw.UsageError, match="truncated or altered|not a racewindow token|token version"):
+        with pytest.raises(rw.UsageError, match=r"truncated or altered|not a racewindow token|token version"):
             Token.parse(cut)
 
     @given(token=tokens, data=st.data())
@@ -180,7 +181,7 @@ class TestReplay:
 
         with pytest.raises(
             rw.ReplayDiverged,
-            match="at choice 3 the token expects increment to get to v.write, "
+            match=r"at choice 3 the token expects increment to get to v.write, "
             "but runnable are: increment.2 at v.read. Usual causes",
         ):
             rw.replay(renamed, with_checksum(first_token(), "renamed"), name="renamed", checksum="0" * 8)
@@ -196,7 +197,7 @@ class TestReplay:
 
             await world.together(increment)
 
-        with pytest.raises(rw.ReplayDiverged, match="expects increment.2 to run, but runnable are: increment at"):
+        with pytest.raises(rw.ReplayDiverged, match=r"expects increment.2 to run, but runnable are: increment at"):
             rw.replay(alone, with_checksum(first_token(), "alone"), name="alone", checksum="0" * 8)
 
     def test_another_path_behind_the_last_choice(self) -> None:

@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-import racewindow as rw
 import trio
 import trio.testing
+
+import racewindow as rw
 from racewindow.kernel import Run
 
 Subject = Callable[[rw.World], Awaitable[Any]]
@@ -332,8 +333,7 @@ class TestTheWholeOfTrio:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(busy)
                 await trio.testing.wait_all_tasks_blocked()
-                seen = (done, world.now)
-            return seen
+                return done, world.now
 
         assert set(results_of(subject)) == {(True, 0.0)}
 
@@ -846,7 +846,6 @@ class TestWorld:
                 nursery.start_soon(trio.sleep, 1)
                 nursery.start_soon(trio.sleep, 9)
                 await world.quiet(within_s=2)
-                now = world.now
-            return now
+                return world.now
 
         assert set(results_of(subject)) == {1.0}

@@ -8,9 +8,10 @@ from itertools import permutations
 from math import factorial, prod
 
 import pytest
+from scipy.stats import binomtest
+
 import racewindow as rw
 from racewindow.kernel import Run
-from scipy.stats import binomtest
 
 Subject = Callable[[rw.World], Awaitable[None]]
 
