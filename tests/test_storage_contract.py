@@ -10,9 +10,9 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oncestore import DirectoryStorage, MemoryStorage, Storage, UsageError
 
 import racewindow as rw
+from oncestore import DirectoryStorage, MemoryStorage, Storage, UsageError
 from racewindow.disk import GRANULARITIES, Disk, Granularity
 
 Main = Callable[[Storage], Awaitable[None]]
@@ -295,7 +295,8 @@ async def answers(storage: Storage, program: list[tuple[str, ...]]) -> list[obje
     for number, (verb, *arguments) in enumerate(program):
         try:
             if verb in ("append", "create", "replace"):
-                said.append(await put(storage, arguments[0], b"%d" % number, verb))  # type: ignore[arg-type]
+                await put(storage, arguments[0], b"%d" % number, verb)  # type: ignore[arg-type]
+                said.append(None)
             else:
                 said.append(await getattr(storage, verb)(*arguments))
         except OSError as error:
