@@ -31,6 +31,7 @@ COMPARED = (
     "free-running",
     "two-commits",
     "add-during-commit",
+    "add-during-extraction",
     "crash-during-commit",
     "acknowledged-then-power-loss",
 )
@@ -435,6 +436,7 @@ def _print_result(result: Any) -> None:
     if result.verdict == "proved":
         bound = f" within {result.bound}" if result.bound else ""
         line += f"every schedule{bound}, {result.schedules} executions"
+        line += f" ({result.reason})" if result.reason else ""
     elif result.verdict == "failed":
         line += f"{'+'.join(result.kinds)} in {result.failures} of {result.schedules} schedules ({result.strategy} {result.bound})".rstrip()
     elif result.verdict == "passed":

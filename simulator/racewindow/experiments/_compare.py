@@ -234,18 +234,19 @@ class Cell:
 
 
 def examine(case: Case, budget: Budget) -> Cell:
-    """One cell: prove it as far as the budget goes, sample it where that is not far, and map its windows.
+    """One cell: prove it as far as the budget goes, sample it where that is not far, and map its windows (not those of mutants).
 
     An implementation that breaks its side of the bargain makes its own cell ``unknown``, with the reason, and nobody else's.
     """
     try:
         result = prove(case, preemptions=budget.preemptions, max_executions=budget.max_executions)
-        if result.verdict == "unknown" and not result.complete and not result.interrupted:
+        if result.verdict == "unknown" and not result.interrupted:
             sampled = fuzz(case, schedules=budget.schedules, seed=budget.seed)
             result = sampled if sampled.verdict in ("failed", "passed") else result
         timelines = {result.token: timeline(case, result.token)} if result.token else {}
         drawn = None
-        if has_pair(case) and result.verdict != "not-applicable" and not result.interrupted:
+        mapped = has_pair(case) and not case.implementation.mutant and result.verdict != "not-applicable"
+        if mapped and not result.interrupted:
             drawn = windows(case).frame
             for token in _one_of_each_kind(drawn):
                 timelines.setdefault(token, timeline(case, token))

@@ -32,7 +32,7 @@ def prove(
         stop_at_first: end with the first failing schedule.
 
     Returns:
-        verdict ``proved`` (within ``bound``), ``failed``, or ``unknown`` with the reason.
+        verdict ``proved`` (within ``bound``; ``reason`` says why the bound is no larger), ``failed``, or ``unknown`` with the reason.
 
     Raises:
         UsageError: for a negative bound.
@@ -50,7 +50,7 @@ def prove(
             expected = proved.schedules * proved.schedules // (2 * before)
             if expected > max_executions:
                 told = f"preemptions<={bound} not begun: about {expected} executions or more"
-                return replace(proved, seconds=time.monotonic() - started, bound=f"{proved.bound} ({told})")
+                return replace(proved, seconds=time.monotonic() - started, reason=proved.reason or told)
             before = proved.schedules
         left = None if time_limit_s is None else time_limit_s - (time.monotonic() - started)
         if left is not None and left <= 0:
@@ -72,7 +72,7 @@ def prove(
                 proved,
                 seconds=time.monotonic() - started,
                 interrupted=result.interrupted,
-                bound=f"{proved.bound} ({result.bound} not finished after {result.schedules} executions)",
+                reason=proved.reason or f"{result.bound} not finished after {result.schedules} executions",
             )
         proved = result
     assert proved is not None

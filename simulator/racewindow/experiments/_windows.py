@@ -14,7 +14,7 @@ from racewindow.kernel.task import Task
 from racewindow.kernel.token import token_of
 from racewindow.sessions.case import Case
 from racewindow.sessions.history import ENDED, History
-from racewindow.sessions.scenario import Operation
+from racewindow.sessions.scenario import Client, Operation, Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,28 +54,48 @@ class WindowsResult:
 
 
 def pair_of(case: Case) -> tuple[str, int, str]:
-    """The victim (the first client with a commit), the index of that commit, and the intruder (the first other client).
+    """The victim, the index of its commit, and the intruder.
+
+    The victim is the first client that has something to commit (it added or reloaded before) and somebody to come in between: another
+    client that it does not itself wait for.
 
     Raises:
-        UsageError: the scenario has no commit, or no second client.
+        UsageError: the scenario has no such pair.
     """
-    clients = case.scenario.clients
-    for client in clients:
-        for index, operation in enumerate(client.operations):
-            if operation.kind == "commit":
-                others = [other.name for other in clients if other.name != client.name]
-                if others:
-                    return client.name, index, others[0]
-    raise UsageError(
-        f"the scenario {case.scenario.name!r} has no victim and intruder: windows need a client that commits and another client "
-        "that comes in between"
-    )
+    pair = _find_pair(case.scenario)
+    if pair is None:
+        raise UsageError(
+            f"the scenario {case.scenario.name!r} has no victim and intruder: windows need a client that adds (or reloads) and commits, "
+            "and another client that comes in between"
+        )
+    return pair
 
 
 def has_pair(case: Case) -> bool:
     """Whether the scenario has a commit for another client to come in between."""
-    clients = case.scenario.clients
-    return len(clients) > 1 and any(op.kind == "commit" for client in clients for op in client.operations)
+    return _find_pair(case.scenario) is not None
+
+
+def _find_pair(scenario: Scenario) -> tuple[str, int, str] | None:
+    clients = scenario.clients
+    for number, client in enumerate(clients):
+        kinds = [operation.kind for operation in client.operations]
+        index = kinds.index("commit") if "commit" in kinds else 0
+        if {"add", "reload"} & set(kinds[:index]):
+            awaited = _awaited(client, scenario)
+            others = [other.name for other in (*clients[number + 1 :], *clients[:number]) if other.name not in awaited]
+            if others:
+                return client.name, index, others[0]
+    return None
+
+
+def _awaited(client: Client, scenario: Scenario) -> set[str]:
+    """The clients that end before this one begins."""
+    awaited: set[str] = set()
+    while client.after is not None:
+        awaited.add(client.after)
+        client = scenario.client(client.after)
+    return awaited
 
 
 def windows(case: Case) -> WindowsResult:
@@ -109,7 +129,7 @@ class _Intrusion:
         self._gap = gap  # None: never; the intruder comes when the victim has nothing left to do
         self._committing = False
         self._intruding = False
-        self._family: dict[Task, None] = {}
+        self._client: Task | None = None  # the intruder itself, once it was seen
         self.victim_steps: list[Task] = []
         self.labels: list[str] = []
         self.roles: list[str] = []
@@ -130,18 +150,17 @@ class _Intrusion:
 
     def _decide(self, enabled: list[Task], current: int) -> int:
         for task in enabled:
-            if self._intrudes(task):
-                self._family[task] = None
+            if task.name == self._intruder:
+                self._client = task
         if not self._intruding and self._due(enabled):
             self._intruding = True
-            intruder = next((task for task in self._family if task.name == self._intruder), None)
-            self.infeasible = intruder is None or not intruder.alive
+            self.infeasible = self._client is None or not self._client.alive
         intruders = [place for place, task in enumerate(enabled) if self._intrudes(task)]
         others = [place for place, task in enumerate(enabled) if not self._intrudes(task)]
         if self._intruding and not self.infeasible:
             if intruders:
                 return current if current in intruders else intruders[0]
-            if any(task.alive for task in self._family):
+            if self._client is not None and self._client.alive:
                 self.blocked = True
         elif not others:
             return intruders[0]

@@ -57,6 +57,7 @@ class WithoutLock(Reference):
     """Mutant of the reference: the session's lock is taken away."""
 
     name = "reference-without-lock"
+    mutant = True
 
     @staticmethod
     def storage(disk: Disk) -> oncestore.Storage:
@@ -67,6 +68,7 @@ class WithoutFsync(Reference):
     """Mutant of the reference: the live log is written, but never fsynced."""
 
     name = "reference-without-fsync"
+    mutant = True
 
     @staticmethod
     def storage(disk: Disk) -> oncestore.Storage:
@@ -77,6 +79,7 @@ class WithoutDirectoryFsync(Reference):
     """Mutant of the reference: directory entries are made, but never fsynced."""
 
     name = "reference-without-directory-fsync"
+    mutant = True
 
     @staticmethod
     def storage(disk: Disk) -> oncestore.Storage:
@@ -108,6 +111,7 @@ class ClaimAfterExtraction(Reference):
     """Mutant of the reference: the messages are handed to the extractor before they are claimed."""
 
     name = "reference-claim-after-extraction"
+    mutant = True
     store_type = _LateStore
 
 

@@ -73,12 +73,14 @@ class SessionStore:
         name: on the command line, in charts and tokens.
         host: ``trio`` or ``asyncio``.
         capabilities: what it promises; only that is judged.
+        mutant: it is broken on purpose, to show that the simulator notices.
         env: what it is given.
     """
 
     name: ClassVar[str] = ""
     host: ClassVar[str] = "trio"
     capabilities: ClassVar[Capabilities] = Capabilities()
+    mutant: ClassVar[bool] = False
 
     def __init__(self, env: Environment) -> None:
         self.env = env

@@ -32,8 +32,12 @@ def check(history: History) -> Iterator[Violation]:
 
 
 def _settled(observation: Observation, extracted: frozenset[str], failed: set[str]) -> set[str]:
-    """The messages that one archive or another accounts for; a failed task makes a failure visible, too."""
-    settled: set[str] = set()
+    """The messages that one archive or another accounts for; a failed task makes a failure visible, too.
+
+    One that is still live is not stranded: the next commit takes it (and if that leaves it in two archives, it is for committed-once
+    to say so).
+    """
+    settled = set(raw(observation.live))
     for archive in observation.archives:
         if archive.state == "extracted":
             # An archive that says "extracted" accounts only for what the extractor got: a message that was written into
