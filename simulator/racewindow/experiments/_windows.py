@@ -122,8 +122,9 @@ class _Intrusion:
 
     every_step = True
 
-    def __init__(self, victim: str, operation: str, intruder: str, gap: int | None) -> None:
+    def __init__(self, victim: str, operation: str, intruder: str, bystanders: set[str], gap: int | None) -> None:
         self._victim = victim
+        self._bystanders = bystanders
         self._operation = operation
         self._intruder = intruder
         self._gap = gap  # None: never; the intruder comes when the victim has nothing left to do
@@ -139,7 +140,7 @@ class _Intrusion:
     def choose(self, enabled: list[Task], current: int) -> int:
         chosen = self._decide(enabled, current)
         task = enabled[chosen]
-        if not self._intrudes(task) and task.parent is not None:
+        if task.parent is not None and not _descends(task, {self._intruder, *self._bystanders}):
             if task.name == self._victim and task.point.label == self._operation:
                 self._committing = True
             if self._committing:
@@ -179,19 +180,26 @@ class _Intrusion:
         )
 
     def _intrudes(self, task: Task) -> bool:
-        ancestor: Task | None = task
-        while ancestor is not None:
-            if ancestor.name.partition(".")[0] == self._intruder:
-                return True
-            ancestor = ancestor.parent
-        return False
+        return _descends(task, {self._intruder})
+
+
+def _descends(task: Task, clients: set[str]) -> bool:
+    """Whether one of these clients (or the same one, come back after a crash) started the task, at whatever remove."""
+    ancestor: Task | None = task
+    while ancestor is not None:
+        if ancestor.name.partition(".")[0] in clients:
+            return True
+        ancestor = ancestor.parent
+    return False
 
 
 def _map(
     engine: Engine, case: Case, victim: str, index: int, operation: Operation, intruder: str
 ) -> list[dict[str, object]]:
+    bystanders = {client.name for client in case.scenario.clients} - {victim, intruder}
+
     def play(gap: int | None) -> tuple[Run, _Intrusion]:
-        chooser = _Intrusion(victim, str(operation), intruder, gap)
+        chooser = _Intrusion(victim, str(operation), intruder, bystanders, gap)
         return engine.execute(case.subject(), chooser, case.limits), chooser
 
     alone, victim_only = play(None)
