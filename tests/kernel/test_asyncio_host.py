@@ -16,6 +16,7 @@ from math import comb
 from typing import Any
 
 import pytest
+
 import racewindow as rw
 from racewindow.kernel import Run
 from racewindow.kernel.calls import Blocked, Call
@@ -69,7 +70,8 @@ class TestChoices:
         """Two tasks of two points each: six orders, four of which lose an update."""
         found = rw.prove(lost_update, host=host, stop_at_first=False)
         assert (found.schedules, found.failures, found.verdict) == (6, 4, "failed")
-        assert found.first is not None and found.first.violation is not None
+        assert found.first is not None
+        assert found.first.violation is not None
         assert found.first.violation.kind == "lost-update"
 
     def test_every_failing_token_replays(self) -> None:
@@ -1014,7 +1016,8 @@ class TestHygiene:
         finally:
             sys.unraisablehook = hook
             logging.getLogger().removeHandler(handler)
-        assert first is not None and first.violation is not None
+        assert first is not None
+        assert first.violation is not None
         assert (schedules, first.violation.kind) == (9_900, "deadlock")
         assert (unraisable, errors.getvalue()) == ([], "")
         assert grown < 500

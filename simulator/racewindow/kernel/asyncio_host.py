@@ -137,9 +137,13 @@ class AsyncioEngine(Engine):
         future = self._loop.create_future()
         entry = (partial(_settle, future, Value(None)), self._loop.now + within_s)
         self.quiet_waits.append(entry)
+        task = self.current
+        assert task is not None
+        task.waits_for = "quiet"
         try:
             await future
         finally:
+            task.waits_for = ""
             if entry in self.quiet_waits:
                 self.quiet_waits.remove(entry)
 
@@ -253,11 +257,9 @@ class AsyncioEngine(Engine):
         if held is not None and held.future is not None and held.future.cancelled():
             self._move_away(held)
             held = None
-        if held is None:
-            record = owner
-        else:  # several at once: all but the first get a role of their own
-            record = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
-        return self._expect(record, point, future)
+        if held is not None:  # several at once: all but the first get a role of their own
+            owner = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
+        return self._expect(owner, point, future)
 
     def _expect(self, record: Task, point: Point, future: asyncio.Future[Any] | None) -> _Pending:
         point.task = record

@@ -1,16 +1,22 @@
-"""What a worker thread is asked to do, as the kernel sees it: one point where it takes effect, one where its result arrives."""
+"""What a worker thread is asked to do, as the asyncio host sees it.
+
+One point where it takes effect, and one where its result arrives.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from collections.abc import Callable
 from functools import partial
 from math import inf
 from typing import Any
 
+from racewindow.kernel._asyncio_loop import KernelLoop
+
 
 class Call:
-    """A blocking function with a label and a footprint of its own: ``await asyncio.to_thread(Call("write", function))``.
+    """A blocking function with a label and a footprint: ``await asyncio.to_thread(Call("write", function))``.
 
     Args:
         label: of the point where it takes effect.
@@ -45,7 +51,9 @@ class Call:
 
 
 class Blocked(Exception):
-    """Raised by a thread's function that would have to wait for another one; it is called again when something else has happened.
+    """Raised by a thread's function that would have to wait for another one.
+
+    It is called again when something else has happened.
 
     Args:
         error: what its caller gets when it waited in vain.
@@ -58,8 +66,13 @@ class Blocked(Exception):
         self.patience_s = patience_s
 
 
+def controlled() -> bool:
+    """Whether the running event loop is the kernel's."""
+    return isinstance(asyncio._get_running_loop(), KernelLoop)
+
+
 def innermost(function: Any, args: tuple[Any, ...]) -> Any:
-    """What a thread is really asked to call: ``asyncio.to_thread`` wraps it into ``partial(context.run, function, ...)``."""
+    """What a thread is really asked to call; ``asyncio.to_thread`` wraps it into ``partial(context.run, function, ...)``."""
     while True:
         if args and isinstance(getattr(function, "__self__", None), contextvars.Context):
             function, args = args[0], args[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,20 +20,33 @@ class Package:
         name: of the implementation.
         summary: one line for a person.
         adapter: ``module:Class`` of the adapter.
-        requires: the module that has to be importable.
+        distribution: what has to be installed.
         extra: the extra of racewindow that installs it.
     """
 
     name: str
     summary: str
     adapter: str
-    requires: str
+    distribution: str
     extra: str
 
     @property
+    def version(self) -> str:
+        """The version that is installed; empty when there is none. Imports nothing."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return ""
+
+    @property
     def installed(self) -> bool:
-        """Whether the package is there, without importing it."""
-        return importlib.util.find_spec(self.requires) is not None
+        """Whether the package is there."""
+        return bool(self.version)
+
+    @property
+    def install_line(self) -> str:
+        """What to type when it is not."""
+        return f"pip install 'racewindow[{self.extra}]'"
 
     def load(self) -> type[SessionStore]:
         """Import the adapter.
@@ -42,7 +55,9 @@ class Package:
             Unsupported: the package is not installed.
         """
         if not self.installed:
-            raise Unsupported(f"{self.name} needs a package that is not installed here: pip install 'racewindow[{self.extra}]'")
+            raise Unsupported(
+                f"{self.name} needs {self.distribution}, which is not installed here: {self.install_line}"
+            )
         module, _, attribute = self.adapter.partition(":")
         found: type[SessionStore] = getattr(importlib.import_module(module), attribute)
         return found
@@ -56,7 +71,7 @@ PACKAGES: Mapping[str, Package] = MappingProxyType(
                 name="openai-agents",
                 summary="openai-agents: SQLiteSession with manual compaction, on a real SQLite file.",
                 adapter="racewindow.implementations.packages.openai_agents:OpenAIAgents",
-                requires="agents",
+                distribution="openai-agents",
                 extra="openai-agents",
             ),
         )
