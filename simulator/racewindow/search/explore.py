@@ -371,8 +371,8 @@ def replayed(run: Run, token: Token, *, strict: bool) -> None:
         found = ", ".join(violation.kind for violation in run.violations) or "no violation"
         raise ReplayDiverged(
             f"{token.subject} followed the token's schedule but not its path: {run.steps} steps with {found} and fingerprint "
-            f"{outcome_of(run)} instead of {token.steps} with {token.fingerprint}. Usual causes: the code between two points changed, or something "
-            "outside the kernel's control decides (wall-clock time, random numbers, the order of a set, a thread)"
+            f"{outcome_of(run)} instead of {token.steps} with {token.fingerprint}. Usual causes: the code between two points "
+            "changed, or something outside the kernel's control decides (wall-clock time, random numbers, the order of a set, a thread)"
         )
 
 
