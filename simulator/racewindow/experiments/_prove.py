@@ -54,7 +54,10 @@ def prove(
             before = proved.schedules
         left = None if time_limit_s is None else time_limit_s - (time.monotonic() - started)
         if left is not None and left <= 0:
-            break
+            if proved is not None:
+                told = f"preemptions<={bound} not begun: the time was up"
+                return replace(proved, seconds=time.monotonic() - started, reason=proved.reason or told)
+            left = 1e-9  # too short for a schedule, which the search itself will say
         result = explore_case(
             case,
             Bounded(bound),
