@@ -34,7 +34,7 @@ class _Watch:
 
     def choose(self, enabled: list[Task], current: int) -> int:
         if self.env is not None:
-            self.seen[self.env.world.step] = self._case.implementation.observe(self.env)
+            self.seen[self.env.world.step] = self._case.observe(self.env)
         return self._search.choose(enabled, current)
 
 

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from racewindow.disk import GRANULARITIES, Disk, Granularity
-from racewindow.errors import RacewindowError, UsageError
+from racewindow.errors import RacewindowError, Unsupported, UsageError
 from racewindow.kernel.engine import Event, Scope
 from racewindow.kernel.run import Limits, TimeMode
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
 from racewindow.sessions.goals import GOALS
-from racewindow.sessions.history import Call, History, Outcome
+from racewindow.sessions.history import Call, History, Observation, Outcome
 from racewindow.sessions.implementation import Environment, Handle, Refused, SessionStore, Ticket
 from racewindow.sessions.invariants import judge
 from racewindow.sessions.scenario import TOPOLOGIES, Client, Operation, Scenario, Topology
@@ -106,6 +106,20 @@ class Case:
         for violation in judge(env.history, self.implementation.capabilities):
             world.violate(violation)
         return env.history
+
+    def observe(self, env: Environment) -> Observation:
+        """What is in storage now, as the implementation's observer reads it.
+
+        Raises:
+            Unsupported: the observer itself failed. It is no part of the store under test, so that is no violation.
+        """
+        try:
+            return self.implementation.observe(env)
+        except Exception as error:
+            raise Unsupported(
+                f"{self.implementation.name} could not say what is in its storage: {type(error).__name__}: {error}. "
+                "Its observe(cls, env) has to cope with whatever a schedule leaves there"
+            ) from error
 
     def reached(self, history: History) -> set[str]:
         """The goals of the scenario that this history reached."""
@@ -221,7 +235,7 @@ class _Play:
         self._observe("quiescence")
 
     def _observe(self, when: Any) -> None:
-        self.history.observe(self.world.step, when, self.case.implementation.observe(self.env))
+        self.history.observe(self.world.step, when, self.case.observe(self.env))
 
     # -- stores --------------------------------------------------------------------------------------------------------
 
