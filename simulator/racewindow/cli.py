@@ -7,6 +7,7 @@ was found, 2 wrong usage, 3 unknown or diverged, 4 an internal error, 130 interr
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -72,8 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    # Not app(): typer would turn an interrupt into an exit without a word, and a reader that went away into "violation".
+    command = typer.main.get_command(app)
     try:
-        code = app(args=list(argv) if argv is not None else None, prog_name="racewindow", standalone_mode=False)
+        with command.make_context("racewindow", list(sys.argv[1:] if argv is None else argv)) as context:
+            code = command.invoke(context)
+            sys.stdout.flush()
         return code if isinstance(code, int) else CLEAN
     except ReplayDiverged as error:
         _say(f"diverged: {error}")
@@ -90,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
         return CLEAN
     except Exception:
         _say(f"internal error, please report it:\n{traceback.format_exc()}")
@@ -406,12 +412,17 @@ def _examine(results: Iterable[Any], as_json: bool) -> int:
     from racewindow import charts
 
     seen = []
-    for result in results:
-        seen.append(result)
-        if not as_json:
-            _print_result(result)
-        if result.interrupted:
-            break
+    interrupted = False
+    try:
+        for result in results:
+            seen.append(result)
+            interrupted = result.interrupted
+            if not as_json:
+                _print_result(result)
+            if interrupted:
+                break
+    except KeyboardInterrupt:  # between two cases, where there is nothing partial
+        interrupted = True
     if as_json:
         _print_json(
             {"results": [result.row | {"goals": result.goals, "seconds": round(result.seconds, 2)} for result in seen]}
@@ -420,7 +431,7 @@ def _examine(results: Iterable[Any], as_json: bool) -> int:
     if failed is not None and not as_json:
         print()
         print(charts.timeline_text(failed.timeline()))
-    if any(result.interrupted for result in seen):
+    if interrupted:
         _say("interrupted: these are partial results")
         return INTERRUPTED
     if failed is not None:

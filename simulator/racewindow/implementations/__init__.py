@@ -58,11 +58,15 @@ def implementation(name: str) -> type[SessionStore]:
 def _own(where: str, attribute: str, name: str) -> type[SessionStore]:
     try:
         module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except (ImportError, OSError, SyntaxError, ValueError) as error:
-        raise UsageError(f"{name!r} could not be imported ({error}); give module:Class or path/to/file.py:Class") from error
+    except Exception as error:  # it is the caller's file: whatever it does wrong is said in one line
+        raise UsageError(
+            f"{name!r} could not be imported ({error}); give module:Class or path/to/file.py:Class"
+        ) from error
     found = getattr(module, attribute, None)
     if not (inspect.isclass(found) and issubclass(found, SessionStore)):
-        raise UsageError(f"{attribute!r} in {where} is not a racewindow.SessionStore class; subclass it, and give its name")
+        raise UsageError(
+            f"{attribute!r} in {where} is not a racewindow.SessionStore class; subclass it, and give its name"
+        )
     found.name = name  # tokens have to find it again
     return found
 
