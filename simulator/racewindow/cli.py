@@ -30,7 +30,6 @@ TWO_CLIENTS = "a: add m1; commit; reload | b: add m2; commit; reload"
 COMPARED = (
     "after-completion",
     "free-running",
-    "two-commits",
     "add-during-commit",
     "add-during-extraction",
     "crash-during-commit",

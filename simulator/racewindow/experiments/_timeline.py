@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from racewindow.frames import Row, Timeline
 from racewindow.kernel.hosts import run_on
@@ -85,20 +86,10 @@ def _tell(case: Case, token: Token, run: Run, seen: dict[int, Observation]) -> T
                 violating=step.index == certain,
             )
         )
-    if violation is not None and certain is not None and all(row.step != certain for row in rows) and rows:
+    if certain is not None and rows and not any(row.violating for row in rows):
+        # It became certain in a step that is not told (the setting of the stage, the last look): mark the last one before it.
         certain = max((row.step for row in rows if row.step <= certain), default=rows[-1].step)
-        rows = [
-            Row(
-                step=row.step,
-                task=row.task,
-                label=row.label,
-                preempted=row.preempted,
-                notes=row.notes,
-                state=row.state,
-                violating=row.step == certain,
-            )
-            for row in rows
-        ]
+        rows = [replace(row, violating=row.step == certain) for row in rows]
     tasks = dict.fromkeys([*clients, *(row.task for row in rows)])
     text = str(token)
     return Timeline(
