@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+
 from oncestore import DirectoryStorage, MemoryStorage, Message, SessionStore, Storage, open_store
 
 Open = Callable[..., AbstractAsyncContextManager[SessionStore]]

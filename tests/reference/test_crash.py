@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import oncestore
 import pytest
 import trio
+
+import oncestore
 from oncestore import Message, open_store
 from oncestore._cli import main as cli
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 import trio
 import trio.testing
+
 from oncestore import CommitTask, Conflict, File, MemoryStorage, Message, Session, SessionStore, Storage, open_store
 from oncestore._log import Log
 from oncestore._task import Progress

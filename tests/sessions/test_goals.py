@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from racewindow.errors import UsageError
 from racewindow.sessions.goals import GOALS, implied, reached
 from racewindow.sessions.history import History

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from racewindow.sessions.history import Archive, Fault, History, Observation, is_summary, provenance, raw, raw_ids
 from racewindow.sessions.scenario import Operation
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from racewindow.sessions.capabilities import Capabilities
 from racewindow.sessions.history import (
     Archive,

@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from racewindow.errors import UsageError
 from racewindow.sessions.scenario import TOPOLOGIES, Client, Operation, Scenario, is_client, is_message
 

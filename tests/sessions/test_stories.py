@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from racewindow.errors import UsageError
 from racewindow.sessions.capabilities import Capabilities
 from racewindow.sessions.goals import GOALS, reached
