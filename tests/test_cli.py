@@ -373,6 +373,7 @@ class TestWrongUsage:
 
 
 class TestCompare:
+    @pytest.mark.slow
     def test_writes_the_folder_and_is_clean_whatever_it_found(self, capsys: Out, tmp_path: Path) -> None:
         folder = tmp_path / "out"
         argv = "compare", "copy-on-write", "path-lock", "--scenario", "after-completion", *ONE, "--jobs", "1"
@@ -480,9 +481,7 @@ class TestProcesses:
         assert len({run.stdout for run in runs}) == 1
         assert b"verdict: failed" in runs[0].stdout
 
-    def test_the_exit_code_reaches_the_shell(self) -> None:
-        assert python("-m", "racewindow", "replay", "nonsense").returncode == USAGE
-
+    @pytest.mark.slow
     def test_ctrl_c_keeps_what_was_found_and_says_so(self) -> None:
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "racewindow", "fuzz", "reference", "a: add m1", "--schedules", "400"],

@@ -69,6 +69,11 @@ def comparison() -> Comparison:
     return compare(chosen, stories("after-completion", "free-running", "acknowledged-then-power-loss"), **SMALL)
 
 
+def quick(figure: object, path: Path) -> None:
+    """Stands in for drawing, where it does not matter what is drawn."""
+    path.write_text("a picture")
+
+
 class TestMatrix:
     def test_has_one_row_for_each_cell_in_the_order_asked_for(self, comparison: Comparison) -> None:
         matrix = comparison.matrix
@@ -176,7 +181,8 @@ class TestInterruption:
 
         return progress
 
-    def test_keeps_the_cells_that_were_finished(self, tmp_path: Path) -> None:
+    def test_keeps_the_cells_that_were_finished(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(charts, "save", quick)
         chosen: list[type[SessionStore]] = [PathLock, implementation("copy-on-write")]
         asked = stories("free-running", "after-completion")
         whole = compare(chosen, asked, **SMALL)
@@ -214,6 +220,7 @@ class TestWriting:
         report = (folder / "report.html").read_text()
         assert all(name in report for name in comparison.implementations)
 
+    @pytest.mark.slow
     def test_the_same_comparison_is_written_the_same_way(self, comparison: Comparison, tmp_path: Path) -> None:
         for folder in ("one", "two"):
             comparison.write(tmp_path / folder)
@@ -227,6 +234,7 @@ class TestWriting:
             path.write_text("half a pic")
             raise OSError("the disk is full")
 
+        monkeypatch.setattr(charts, "save", quick)
         comparison.write(tmp_path)
         before = (tmp_path / "windows.svg").read_bytes()
         monkeypatch.setattr(charts, "save", torn)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 import racewindow as rw
 from racewindow.experiments import _prove, fuzz, prove
+from racewindow.experiments._case_result import CaseResult
 from racewindow.frames import RUNS
 from racewindow.implementations import implementation
 from racewindow.kernel import Run, Task
@@ -49,8 +52,10 @@ class TestVerdicts:
         assert run.violations == result.first.violations
         assert result.timeline().violation.startswith(result.kinds[0])
 
-    @pytest.mark.parametrize("experiment", [prove, fuzz])
-    def test_a_goal_that_nobody_reached_makes_a_clean_result_unknown(self, experiment: type) -> None:
+    @pytest.mark.parametrize("experiment", [prove, partial(fuzz, schedules=50)], ids=["prove", "fuzz"])
+    def test_a_goal_that_nobody_reached_makes_a_clean_result_unknown(
+        self, experiment: Callable[..., CaseResult]
+    ) -> None:
         result = experiment(case_of("reference", UNREACHABLE, disk="atomic"))
         assert (result.verdict, result.goals) == ("unknown", {"commits-overlap": False})
         assert (
@@ -63,14 +68,14 @@ class TestVerdicts:
         assert (result.verdict, result.reason) == ("failed", "")
         assert result.goals == {"commits-overlap": False}
 
-    @pytest.mark.parametrize("experiment", [prove, fuzz])
-    def test_not_applicable_says_why_and_runs_nothing(self, experiment: type) -> None:
+    @pytest.mark.parametrize("experiment", [prove, partial(fuzz, schedules=50)], ids=["prove", "fuzz"])
+    def test_not_applicable_says_why_and_runs_nothing(self, experiment: Callable[..., CaseResult]) -> None:
         result = experiment(case_of("path-lock", "acknowledged-then-power-loss"))
         assert (result.verdict, result.schedules) == ("not-applicable", 0)
         assert result.reason == "it does not promise to survive a loss of power"
 
-    @pytest.mark.parametrize("experiment", [prove, fuzz])
-    def test_a_schedule_cut_short_is_unknown_and_never_a_pass(self, experiment: type) -> None:
+    @pytest.mark.parametrize("experiment", [prove, partial(fuzz, schedules=50)], ids=["prove", "fuzz"])
+    def test_a_schedule_cut_short_is_unknown_and_never_a_pass(self, experiment: Callable[..., CaseResult]) -> None:
         result = experiment(case_of("reference", ALONE, max_steps=12))
         assert result.verdict == "unknown"
         assert "max_steps=12" in result.reason
@@ -134,8 +139,8 @@ class TestBudget:
         assert (result.verdict, result.bound, result.schedules) == ("proved", "preemptions<=0", whole[0].schedules)
         assert "preemptions<=1 not" in result.reason
 
-    @pytest.mark.parametrize("experiment", [prove, fuzz])
-    def test_of_no_time_at_all_is_unknown(self, experiment: type) -> None:
+    @pytest.mark.parametrize("experiment", [prove, partial(fuzz, schedules=50)], ids=["prove", "fuzz"])
+    def test_of_no_time_at_all_is_unknown(self, experiment: Callable[..., CaseResult]) -> None:
         result = experiment(case_of("reference", "free-running"), time_limit_s=1e-9)
         assert (result.verdict, result.complete, result.schedules) == ("unknown", False, 0)
         assert result.reason == "the budget ended after 0 schedules, before the search did"

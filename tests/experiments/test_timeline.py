@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 import racewindow as rw
+from racewindow.disk import Granularity
 from racewindow.experiments import prove, replay_and_tell, timeline
 from racewindow.implementations import BUILT_IN, implementation
 from racewindow.sessions import Case, story
 
 
-def case_of(name: str, scenario: str) -> Case:
-    return Case(implementation=implementation(name), scenario=story(scenario), topology="separate-stores")
+def case_of(name: str, scenario: str, disk: Granularity = "suspending") -> Case:
+    return Case(implementation=implementation(name), scenario=story(scenario), topology="separate-stores", disk=disk)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_exactly_one_row_is_the_violating_one(case: Case, token: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("scenario", ["free-running", "add-during-commit", "two-commits"])
 def test_every_kind_of_failure_can_be_told(name: str, scenario: str) -> None:
-    case = case_of(name, scenario)
+    case = case_of(name, scenario, "atomic")
     result = prove(case, preemptions=1)
     if result.verdict == "failed":
         told = result.timeline()

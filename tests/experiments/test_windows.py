@@ -121,7 +121,9 @@ def case_of(name: str, scenario: str, topology: Topology = "separate-stores", di
     return Case(implementation=implementation(name), scenario=story(scenario), topology=topology, disk=disk)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if BUILT_IN[name].mutant else []) for name in BUILT_IN]
+)
 @pytest.mark.parametrize("scenario", ["after-completion", "free-running"])
 @pytest.mark.parametrize(
     ("topology", "disk"), list(product(("same-handle", "same-store", "separate-stores"), GRANULARITIES))
