@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
 FACES = {"racewindow", "racewindow.cli", "racewindow.__main__"}
 
 
+@cache
 def imports(name: str, *, at_load: bool = False) -> set[str]:
     """The modules that a module names in its imports.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
 
 import racewindow as rw
@@ -126,8 +124,9 @@ def case_of(name: str, scenario: str, topology: Topology = "separate-stores", di
 )
 @pytest.mark.parametrize("scenario", ["after-completion", "free-running"])
 @pytest.mark.parametrize(
-    ("topology", "disk"), list(product(("same-handle", "same-store", "separate-stores"), GRANULARITIES))
+    "topology", [pytest.param("same-handle", marks=pytest.mark.slow), "same-store", "separate-stores"]
 )
+@pytest.mark.parametrize("disk", GRANULARITIES)
 def test_every_cell_is_what_brute_force_finds(name: str, scenario: str, topology: Topology, disk: Granularity) -> None:
     case = case_of(name, scenario, topology, disk)
     expected = brute_force(case)
