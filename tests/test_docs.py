@@ -1,0 +1,217 @@
+"""README.md and CONTRIBUTING.md are run: their programs, their command lines, their numbers, their links.
+
+When an output on the page is to change, let the page be rewritten with what the commands print now, and read the difference::
+
+    RACEWINDOW_REWRITE_DOCS=1 python -m pytest tests/test_docs.py -p no:xdist
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+
+import racewindow as rw
+from racewindow import cli
+from racewindow.disk import GRANULARITIES
+from racewindow.implementations import BUILT_IN, DESIGNS, PACKAGES
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+REWRITE = "RACEWINDOW_REWRITE_DOCS" in os.environ
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block of a page."""
+
+    line: int
+    language: str
+    text: str
+
+
+def _blocks(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [
+        Block(text[: found.start()].count("\n") + 1, found[1], found[2])
+        for found in re.finditer(r"(?ms)^```(\w+)\n(.*?)^```$", text)
+    ]
+
+
+BLOCKS = _blocks(README)
+CONSOLES = [block for block in BLOCKS if block.language == "console"]
+FILES = [block for block in BLOCKS if block.language == "python" and re.match(r"# \w+\.py", block.text)]
+PROGRAMS = [
+    (block, after) for block, after in pairwise(BLOCKS) if block.language == "python" and after.language == "text"
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the page shows, where its commands are run."""
+    for block in FILES:
+        head, _, rest = block.text.partition("\n")
+        name, _, continued = head.removeprefix("# ").partition(", ")
+        with (tmp_path / name).open("a" if continued else "w") as file:
+            file.write(rest)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _run(line: str) -> tuple[int, str]:
+    """A command as in a terminal, where stdout and stderr are one."""
+    program, *arguments = shlex.split(line)
+    assert program == "racewindow", f"the page may only run racewindow, not {program!r}"
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        code = cli.main(arguments)
+    return code, out.getvalue()
+
+
+def _transcript(text: str) -> str:
+    """What the terminal shows when the commands of a transcript are typed again."""
+    shown, code = "", 0
+    for line in text.splitlines():
+        if not line.startswith("$ "):
+            continue
+        if line == "$ echo $?":
+            output = f"{code}\n"
+        else:
+            code, output = _run(line.removeprefix("$ "))
+        shown += f"{line}\n{output}"
+    return shown
+
+
+def _agree(block: Block, now: str) -> None:
+    if REWRITE and now != block.text:
+        fence = f"```{block.language}\n"
+        README.write_text(README.read_text().replace(f"{fence}{block.text}```", f"{fence}{now}```", 1))
+    else:
+        assert now == block.text, f"README.md, line {block.line}"
+
+
+@pytest.mark.usefixtures("folder")
+class TestSnippets:
+    @pytest.mark.parametrize("block", CONSOLES, ids=lambda block: f"line{block.line}")
+    def test_a_command_prints_what_the_page_shows(self, block: Block) -> None:
+        _agree(block, _transcript(block.text))
+
+    @pytest.mark.parametrize(("block", "output"), PROGRAMS, ids=lambda block: f"line{block.line}")
+    def test_a_program_prints_what_the_page_shows(self, folder: Path, block: Block, output: Block) -> None:
+        file = folder / "program.py"  # a token depends on the text of its subject, so there has to be one
+        file.write_text(block.text)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            runpy.run_path(str(file))
+        _agree(output, out.getvalue())
+
+    def test_the_own_store_can_be_compared_with_the_reference(self, folder: Path) -> None:
+        """The page says so, in a sentence; here with a small budget."""
+        stores = ["reference", "my_store.py:TinyStore", "my_store.py:FixedStore"]
+        small = "--scenario two-commits --topology same-store --disk atomic --max-executions 30 --schedules 10"
+        code, output = _run(f"racewindow compare {' '.join(stores)} {small} --output out")
+        assert code == 0, output
+        assert (folder / "out" / "report.html").exists()
+        assert all(name in output for name in stores)
+
+    @pytest.mark.slow
+    def test_the_picture_is_made_by_the_command_on_the_page(self, folder: Path) -> None:
+        pytest.importorskip("agents")
+        line = next(block.text for block in BLOCKS if "--output out/picture" in block.text).replace("\\\n", "")
+        code, output = _run(line)
+        assert code == 0, output
+        made = matplotlib.image.imread(folder / "out/picture/windows.png")
+        stored = matplotlib.image.imread(ROOT / "docs/pictures/race-windows.png")
+        assert made.shape == stored.shape, "make docs/pictures/race-windows.png again"
+
+
+def _rows() -> Iterator[tuple[str, str, str]]:
+    table = (
+        README.read_text().partition("| implementation | after-completion | free-running |\n")[2].partition("\n\n")[0]
+    )
+    for line in table.splitlines()[1:]:
+        name, after, free = (cell.strip() for cell in line.strip("|").split("|"))
+        yield name, after, free
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(("name", "after", "free"), list(_rows()), ids=lambda text: str(text))
+    def test_the_table_holds_the_numbers_of_the_chart(self, name: str, after: str, free: str) -> None:
+        if name in PACKAGES and not PACKAGES[name].installed:
+            pytest.skip(PACKAGES[name].install_line)
+        now = []
+        for story in ("after-completion", "free-running"):
+            result = rw.experiments.windows(rw.case(name, story, topology="separate-stores"))
+            row: Any = result.widths.iloc[0]
+            now.append(f"{row['failing']} of {row['gaps']}")
+        if REWRITE:
+            old, new = f"| {name} | {after} | {free} |", f"| {name} | {now[0]} | {now[1]} |"
+            README.write_text(README.read_text().replace(old, new, 1))
+        else:
+            assert [after, free] == now
+
+    def test_the_table_has_the_reference_the_designs_and_the_packages(self) -> None:
+        assert [name for name, _, _ in _rows()] == ["reference", *(design.name for design in DESIGNS), *PACKAGES]
+
+    def test_the_introduction_counts_designs_and_those_with_a_window(self) -> None:
+        designs = [design.name for design in DESIGNS]
+        wide = [
+            name for name, *cells in _rows() if name in designs and not all(cell.startswith("0 ") for cell in cells)
+        ]
+        words = ("none", "one", "two", "three", "four", "five", "six", "seven")
+        assert f"{words[len(designs)]} re-modelled designs of which {words[len(wide)]} have some" in README.read_text()
+
+    def test_the_cells_of_make_compare_are_counted(self) -> None:
+        stores, stories, topologies, disks = len(BUILT_IN) + len(PACKAGES), len(cli.COMPARED), 2, len(GRANULARITIES)
+        said = f"{stores} implementations x {stories} stories x {topologies} topologies x {disks} granularities"
+        assert f"{stores * stories * topologies * disks} cells ({said})" in README.read_text()
+
+    def test_the_lines_of_the_own_store_are_counted(self) -> None:
+        lines = [line for line in FILES[0].text.splitlines()[1:] if line.strip()]
+        assert f"## Your own store, in {len(lines)} lines" in README.read_text()
+
+    def test_the_exit_codes_are_those_of_the_command_line(self) -> None:
+        section = README.read_text().partition("## Exit codes")[2]
+        assert [int(code) for code in re.findall(r"(?m)^\| (\d+) \|", section)] == [
+            cli.CLEAN,
+            cli.VIOLATION,
+            cli.USAGE,
+            cli.UNKNOWN,
+            cli.INTERNAL,
+            cli.INTERRUPTED,
+        ]
+
+
+@pytest.mark.parametrize("page", [README, CONTRIBUTING], ids=lambda page: page.stem)
+class TestPages:
+    def test_every_link_leads_somewhere(self, page: Path) -> None:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (ROOT / target).exists(), target
+
+    def test_every_make_target_exists(self, page: Path) -> None:
+        targets = set(re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text()))
+        wanted = set(re.findall(r"(?m)(?:^|`)make ([a-z][\w-]*)", page.read_text()))
+        assert wanted
+        assert wanted <= targets
+
+    def test_every_path_in_code_exists(self, page: Path) -> None:
+        """`simulator/racewindow/cli.py` and the like; `<name>` stands for one of many."""
+        for path in re.findall(
+            r"`((?:reference|simulator|tests|notebooks|docs|benchmarks)/[\w./-]*)`", page.read_text()
+        ):
+            assert (ROOT / path).exists(), path
+
+    def test_lines_are_not_endless(self, page: Path) -> None:
+        outside = re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
+        for line in outside.splitlines():
+            assert len(line) <= 240, line
