@@ -203,3 +203,9 @@ def test_without_a_pair_there_is_nothing_to_map(text: str) -> None:
 def test_where_the_scenario_does_not_apply_the_map_is_empty() -> None:
     text = "a: add m1; commit | p: power-loss"
     assert len(windows(case_of("path-lock", text)).frame) == 0
+
+
+def test_a_schedule_cut_short_is_never_drawn_as_ok() -> None:
+    case = Case(implementation=implementation("reference"), scenario=story("free-running"), max_steps=45)
+    with pytest.raises(rw.Unsupported, match="max_steps=45 was reached"):
+        windows(case)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from racewindow.errors import UsageError
+from racewindow.errors import Unsupported, UsageError
 from racewindow.frames import Timeline, widths, windows_frame
 from racewindow.kernel.engine import Engine
 from racewindow.kernel.hosts import run_on
@@ -106,7 +106,7 @@ def windows(case: Case) -> WindowsResult:
 
     Raises:
         UsageError: the scenario has no victim or no intruder.
-        Unsupported: the implementation cannot do what the scenario asks.
+        Unsupported: the implementation cannot do what the scenario asks, or a schedule hit ``max_steps``.
     """
     victim, index, intruder = pair_of(case)
     operation = next(client for client in case.scenario.clients if client.name == victim).operations[index]
@@ -200,7 +200,13 @@ def _map(
 
     def play(gap: int | None) -> tuple[Run, _Intrusion]:
         chooser = _Intrusion(victim, str(operation), intruder, bystanders, gap)
-        return engine.execute(case.subject(), chooser, case.limits), chooser
+        run = engine.execute(case.subject(), chooser, case.limits)
+        if run.verdict == "unknown":
+            raise Unsupported(
+                f"{case.name} cannot be mapped: with the intruder in gap {'m' if gap is None else gap} {run.reason}, and what was cut "
+                "short is no 'ok'. Usual cause: a poll that never ends; otherwise give the case more max_steps"
+            )
+        return run, chooser
 
     alone, victim_only = play(None)
     labels, roles = victim_only.labels, victim_only.roles
