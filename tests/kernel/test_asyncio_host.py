@@ -7,6 +7,7 @@ import contextvars
 import gc
 import io
 import logging
+import random
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 import racewindow as rw
-from racewindow.kernel import Run
+from racewindow.kernel import Run, token_of
 from racewindow.kernel.calls import Blocked, Call
 
 Subject = Callable[[rw.World], Awaitable[Any]]
@@ -403,12 +404,165 @@ class TestTime:
     def test_polling_for_ever_is_unknown(self) -> None:
         """A bound was hit: no pass."""
 
-        async def subject(world: rw.World) -> None:
+        async def polls(world: rw.World) -> None:
             while True:
                 await asyncio.sleep(0)
 
-        (run,) = runs_of(subject, limits=rw.Limits(max_steps=20))
-        assert (run.verdict, run.reason) == ("unknown", "max_steps=20 was reached")
+        async def rearms(world: rw.World) -> None:
+            loop = asyncio.get_running_loop()
+
+            def again() -> None:
+                loop.call_later(0, again)
+
+            again()
+            await asyncio.Event().wait()
+
+        async def sleeps(world: rw.World) -> None:
+            while True:
+                await asyncio.sleep(1)
+
+        for subject in (polls, rearms, sleeps):
+            (run,) = runs_of(subject, limits=rw.Limits(max_steps=20))
+            assert (run.verdict, run.reason) == ("unknown", "max_steps=20 was reached")
+
+
+class TestRepeatability:
+    def test_sets_of_tasks_have_one_order(self) -> None:
+        """A TaskGroup cancels its children in the order of a set: the same one whenever the schedule is run."""
+
+        async def subject(world: rw.World) -> tuple[str, ...]:
+            log: list[str] = []
+
+            async def child(name: str) -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    log.append(name)
+
+            async def bad() -> None:
+                await world.point("bad")
+                raise ValueError
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for number in range(20):
+                        group.create_task(child(str(number)))
+                    group.create_task(bad())
+            except* ValueError:
+                pass
+            return tuple(log)
+
+        assert len({results_of(subject)[0] for _ in range(5)}) == 1
+
+    @pytest.mark.parametrize("seed", range(40))
+    def test_random_programs_replay(self, seed: int) -> None:
+        """Whatever a schedule did, its token does again: threads, locks, timeouts, cancellations, crashes, all mixed."""
+        chance = random.Random(seed)
+        subject = subject_of([program(chance) for _ in range(chance.randint(2, 3))])
+        limits = rw.Limits(time=chance.choice(["idle", "adversarial"]), max_steps=300)
+        names: dict[str, Any] = {"name": "s", "checksum": "00000000"}
+        for run in runs_of(subject, strategy=rw.RandomWalk(), schedules=15, seed=seed, limits=limits, **names):
+            token = token_of(run, subject="s", checksum="00000000")
+            again = rw.replay(subject, token, host="asyncio", limits=limits, **names)
+            assert (again.result, again.trace) == (run.result, run.trace)
+
+    @pytest.mark.parametrize("seed", range(40))
+    def test_random_programs_are_searched(self, seed: int) -> None:
+        """The search notices a subject that does not repeat itself; none of these does not."""
+        chance = random.Random(seed)
+        subject = subject_of([program(chance) for _ in range(2)])
+        runs_of(subject, schedules=30, limits=rw.Limits(max_steps=300))
+
+
+Program = tuple[Any, ...]
+
+
+def program(chance: random.Random, depth: int = 0) -> Program:
+    """A random list of operations, with their arguments and inner programs."""
+    kinds = "point thread lock set wait sleep yield timer timeout wait_for shield gather spawn start together cancel crash scope"
+    ops: list[tuple[Any, ...]] = []
+    for _ in range(chance.randint(1, 4)):
+        kind = chance.choice([*kinds.split(), "leave"])
+        inner: Program = ()
+        if kind in ("lock", "timeout", "wait_for", "shield", "gather", "spawn", "start", "together", "scope"):
+            if depth == 2:
+                kind = "point"
+            else:
+                inner = tuple(program(chance, depth + 1) for _ in range(2))
+        ops.append((kind, chance.randint(0, 1), inner))
+    return tuple(ops)
+
+
+def subject_of(programs: list[Program]) -> Subject:
+    """Random programs as asyncio code."""
+
+    async def subject(world: rw.World) -> tuple[str, ...]:
+        log: list[str] = []
+        locks, events = [asyncio.Lock(), asyncio.Lock()], [asyncio.Event(), asyncio.Event()]
+        tasks: list[asyncio.Task[None]] = []
+        scopes: list[Any] = []
+        processes: list[Any] = []
+        loop = asyncio.get_running_loop()
+
+        async def perform(ops: Program) -> None:
+            for kind, number, inner in ops:
+                match kind:
+                    case "point":
+                        await world.point(f"p{number}")
+                    case "thread":
+                        await asyncio.to_thread(Call(f"t{number}", partial(log.append, "thread")))
+                    case "lock":
+                        async with locks[number]:
+                            await perform(inner[0])
+                    case "set":
+                        events[number].set()
+                    case "wait":
+                        await events[number].wait()
+                    case "sleep":
+                        await asyncio.sleep(number)
+                    case "yield":
+                        await asyncio.sleep(0)
+                    case "timer":
+                        loop.call_later(number, events[number].set)
+                    case "timeout":
+                        try:
+                            async with asyncio.timeout(number):
+                                await perform(inner[0])
+                        except TimeoutError:
+                            log.append("timeout")
+                    case "wait_for":
+                        try:
+                            await asyncio.wait_for(perform(inner[0]), number)
+                        except TimeoutError:
+                            log.append("timeout")
+                    case "shield":
+                        await asyncio.shield(perform(inner[0]))
+                    case "gather":
+                        await asyncio.gather(*map(perform, inner), asyncio.to_thread(int), return_exceptions=True)
+                    case "spawn":
+                        tasks.append(asyncio.create_task(perform(inner[0])))
+                    case "start":
+                        processes.append(world.process("p"))
+                        world.start(
+                            partial(perform, inner[0]), process=processes[-1], advance=bool(number), operation="op"
+                        )
+                    case "together":
+                        await world.together(*(partial(perform, one) for one in inner))
+                    case "cancel" if tasks:
+                        tasks.pop().cancel()
+                    case "crash" if processes:
+                        world.crash(processes.pop())
+                    case "scope":
+                        scopes.append(world.scope())
+                        log.append(str(await scopes[-1].run(partial(perform, inner[0]))))
+                    case "leave" if scopes:
+                        scopes.pop().cancel()
+
+        await world.together(*(partial(perform, one) for one in programs))
+        await world.quiet(within_s=100)
+        return tuple(log)
+
+    return subject
 
 
 class TestThreads:

@@ -38,6 +38,32 @@ class NotHere(Unsupported, NotImplementedError):
     """The loop has no such thing. Also a ``NotImplementedError``, because that is what portable code catches."""
 
 
+class _Future(asyncio.Future[Any]):
+    """A future whose hash does not depend on its address.
+
+    asyncio keeps futures and tasks in sets (``wait``, the children that a ``TaskGroup`` cancels), and the order of a set of addresses is
+    another one in every process. Real runs may take any order; a schedule has to take the same one whenever it is run.
+    """
+
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Task(asyncio.Task[Any]):
+    """A task whose hash does not depend on its address."""
+
+    def __init__(self, number: int, coro: Any, **options: Any) -> None:
+        self._number = number  # first: the constructor puts the task into a set
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class KernelLoop(asyncio.AbstractEventLoop):
     """The event loop of one schedule.
 
@@ -115,7 +141,8 @@ class KernelLoop(asyncio.AbstractEventLoop):
     # -- futures, tasks and threads ------------------------------------------------------------------------------------
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        self._serial += 1
+        return _Future(self._serial, self)
 
     def create_task(
         self, coro: Any, *, name: Any = None, context: Context | None = None, **options: Any
@@ -123,9 +150,14 @@ class KernelLoop(asyncio.AbstractEventLoop):
         if options.get("eager_start"):
             raise NotHere("eager tasks run outside of the loop's order; create them without eager_start")
         own = contextvars.copy_context() if context is None else context
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=own)
+        task = self.make_task(coro, own, name)
         self._owner.adopt(task, own, context is not None)
         return task
+
+    def make_task(self, coro: Any, context: Context, name: Any = None) -> asyncio.Task[Any]:
+        """A task that the owner knows about already."""
+        self._serial += 1
+        return _Task(self._serial, coro, loop=self, name=name, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         return self._owner.submit(func, args)

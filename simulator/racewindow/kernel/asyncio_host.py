@@ -173,7 +173,7 @@ class AsyncioEngine(Engine):
         context = contextvars.copy_context()
         context.run(_running.set, record)
         with self._held_back() as first_steps:
-            task = asyncio.Task(coroutine, loop=self._loop, context=context)
+            task = self._loop.make_task(coroutine, context)
         self._enlist(record, task)
         self._records[task] = record
         self._contexts[task] = context
@@ -271,10 +271,12 @@ class AsyncioEngine(Engine):
 
     def _move_away(self, pending: _Pending) -> None:
         """Its task was cancelled there. A thread at work does not notice, and goes on under a role of its own."""
-        del self._pending[pending.task]
+        owner, point = pending.task, pending.task.point
+        del self._pending[owner]
+        if owner.handle is None:
+            owner.alive = False
         if pending.call is None:
             return
-        owner, point = pending.task, pending.task.point
         label = point.label.rpartition("/")[2].removeprefix("thread:")
         record = self.new_task(f"{owner.name}/{label}", process=owner.process, operation="")
         orphan = self._expect(record, Point(point.label, point.reads, point.writes), pending.future)
@@ -382,23 +384,28 @@ class AsyncioEngine(Engine):
                 asyncio._set_running_loop(None)
 
     def _run(self, chooser: Chooser) -> str:
-        spins = 0
+        spins = 0  # times that the loop was at work and nothing happened
         while True:
-            spins = spins + 1 if self._drain() else 0
+            spins += self._drain()
             if self.stopping or self.ended:
                 return "ended"
-            if self._due() <= self._loop.now:
+            if len(self.points) >= self.limits.max_steps:
+                return "max_steps"
+            if self._due() <= self._loop.now and spins < self.limits.max_steps:
+                spins += 1
                 self._loop.expire()
                 continue
             self._refresh()
             if not self.enabled:
                 if self.idle(self._due()):
+                    spins = 0
                     continue
                 if not self._loop.ready:
                     return self._deadlocked()
-            if len(self.points) >= self.limits.max_steps or spins >= self.limits.max_steps:
+            if spins >= self.limits.max_steps:
                 return "max_steps"
             if self.enabled:
+                spins = 0
                 index = self.decide(chooser, -1 if self.last is None else self.enabled.index(self.last), self._due())
                 if index >= 0:
                     self._complete(self._pending[self.enabled[index]])
