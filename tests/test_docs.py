@@ -115,6 +115,7 @@ class TestSnippets:
             runpy.run_path(str(file))
         _agree(output, out.getvalue())
 
+    @pytest.mark.slow
     def test_the_own_store_can_be_compared_with_the_reference(self, folder: Path) -> None:
         """The page says so, in a sentence; here with a small budget."""
         stores = ["reference", "my_store.py:TinyStore", "my_store.py:FixedStore"]
