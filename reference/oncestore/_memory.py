@@ -56,12 +56,12 @@ class MemoryStorage:
         await trio.lowlevel.checkpoint()
         parent, name = self._place(path)
         node = parent.entries.get(name)
+        if node is not None and mode == "create":
+            raise FileExistsError(path)
         if isinstance(node, _Directory):
             raise IsADirectoryError(path)
         if node is None:
             parent.entries[name] = node = _File()
-        elif mode == "create":
-            raise FileExistsError(path)
         elif mode == "replace":
             node.data = b""
         return node

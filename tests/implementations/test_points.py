@@ -30,10 +30,10 @@ PATH_LOCK = [
     *EXTRACT,
     *("live.rewrite", "redo.done"),
 ]
-COW = [*COPY, *EXTRACT, "temp.live.clear", "queue.put", *WORKER, "switch.move", "switch.remove", "switch.move"]
-EARLY = [*COPY, *EXTRACT, "temp.live.clear", "live.clear", "queue.put", *WORKER, "switch.move"]
+COW = [*COPY, *EXTRACT, "temp.live.clear", "queue.put", *WORKER, "switch.remove", "switch.move", "switch.move"]
+EARLY = [*COPY, *EXTRACT, "temp.live.clear", "live.clear", "queue.put", *WORKER, "switch.move", "temp.remove"]
 INTENT = [
-    *("lock.acquire", "live.read", "archives.list"),
+    *("lock.acquire", "live.read", "meta.read", "archives.list"),
     *("intent.write", "archive.write", "queue.put", "live.clear", "meta.write", "intent.ready"),
     *("queue.get", "intent.read", "archive.read"),
     *EXTRACT,

@@ -243,6 +243,9 @@ def examine(case: Case, budget: Budget) -> Cell:
         if result.verdict == "unknown" and not result.interrupted:
             sampled = fuzz(case, schedules=budget.schedules, seed=budget.seed)
             result = sampled if sampled.verdict in ("failed", "passed") else result
+        elif result.verdict == "proved" and result.reason:  # less than was asked for is proved: look a little further
+            sampled = fuzz(case, schedules=max(1, budget.schedules // 4), seed=budget.seed)
+            result = sampled if sampled.verdict == "failed" else result
         timelines = {result.token: timeline(case, result.token)} if result.token else {}
         drawn = None
         mapped = has_pair(case) and not case.implementation.mutant and result.verdict != "not-applicable"

@@ -38,7 +38,9 @@ class Limits:
         if self.max_steps < 1:
             raise UsageError(f"max_steps={self.max_steps}: a schedule has at least one step")
         if self.timers_max < 0:
-            raise UsageError(f"timers_max={self.timers_max}: the bound cannot be negative; 0 means that no timer fires early")
+            raise UsageError(
+                f"timers_max={self.timers_max}: the bound cannot be negative; 0 means that no timer fires early"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

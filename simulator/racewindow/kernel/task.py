@@ -52,7 +52,9 @@ class Point:
     def check_fresh(self) -> None:
         """Raises UsageError when the point was awaited before."""
         if self.task is not None:
-            raise UsageError(f"the point {self.label!r} was awaited twice; make a new one for every wait: await world.point(...)")
+            raise UsageError(
+                f"the point {self.label!r} was awaited twice; make a new one for every wait: await world.point(...)"
+            )
 
     def __await__(self) -> Generator[Any, Any, None]:
         self.check_fresh()

@@ -81,7 +81,9 @@ class Token:
         """
         text = text.strip()
         if not text.startswith("rw"):
-            raise UsageError(f"{_short(text)} is not a racewindow token: tokens start with '{VERSION}~'; copy the whole line")
+            raise UsageError(
+                f"{_short(text)} is not a racewindow token: tokens start with '{VERSION}~'; copy the whole line"
+            )
         if not text.startswith(f"{VERSION}~"):
             raise UsageError(
                 f"{_short(text)} has the token version {text.partition('~')[0]!r}, and this racewindow reads {VERSION!r}; "
@@ -94,7 +96,9 @@ class Token:
         _, subject, checksum, schedule, ending = fields
         steps, _, fingerprint = ending.partition(".")
         segments = tuple(_segment(part) for part in schedule.split(",") if part)
-        return cls(subject=unquote(subject), checksum=checksum, segments=segments, steps=int(steps), fingerprint=fingerprint)
+        return cls(
+            subject=unquote(subject), checksum=checksum, segments=segments, steps=int(steps), fingerprint=fingerprint
+        )
 
 
 def token_of(run: Run, *, subject: str, checksum: str) -> Token:

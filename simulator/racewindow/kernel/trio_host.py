@@ -323,7 +323,9 @@ class TrioEngine(Engine):
                     context.task = handle
                     try:
                         handle.context.run(unwind, handle.coro)
-                    except KeyboardInterrupt as error:  # but first the rest: what is left behind would keep trio.run from ending
+                    except (
+                        KeyboardInterrupt
+                    ) as error:  # but first the rest: what is left behind would keep trio.run from ending
                         interrupt = error
                     forget(handle, runner)
             handles = [handle for handle in runner.runq if handle in runner.tasks]  # started by the finally blocks
@@ -348,7 +350,7 @@ class TrioScope(Scope):
         with self._scope:
             await function()
             finished = True
-        return finished
+        return finished  # noqa: RET504 - a cancelled scope ends its block early, and swallows why
 
     def cancel(self) -> None:
         self._scope.cancel()

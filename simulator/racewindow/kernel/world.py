@@ -54,7 +54,9 @@ class World:
     async def together(self, *functions: Callable[[], Awaitable[Any]]) -> None:
         """Run async functions as tasks; each is advanced to its first point, then the choice is free. Waits for all."""
         if not functions:
-            raise UsageError("together() got no functions; pass the async functions themselves, not calls: together(f, g)")
+            raise UsageError(
+                "together() got no functions; pass the async functions themselves, not calls: together(f, g)"
+            )
         for function in functions:
             if not callable(function):
                 raise UsageError(
@@ -84,7 +86,9 @@ class World:
         from racewindow.kernel.engine import function_name
 
         if process is not None and process.crashed:
-            raise UsageError(f"process {process.name!r} has crashed; start the task in a new one: world.process({process.name!r})")
+            raise UsageError(
+                f"process {process.name!r} has crashed; start the task in a new one: world.process({process.name!r})"
+            )
         return self._engine.start(function, name or function_name(function), process, operation, advance)
 
     def event(self) -> Event:

@@ -231,7 +231,10 @@ def explore(
         except KeyboardInterrupt:
             state["interrupted"] = True
 
-    run_on(host, drive)
+    try:
+        run_on(host, drive)
+    except KeyboardInterrupt:  # it can also strike between two schedules, or while the host shuts down
+        state["interrupted"] = True
     failures = sum(one.verdict == "failed" for one in found)
     unknown = next((one for one in found if one.verdict == "unknown"), None)
     complete = state["complete"] and strategy.exhaustive

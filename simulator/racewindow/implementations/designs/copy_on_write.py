@@ -70,12 +70,15 @@ class CopyOnWrite(Design):
         for file in live:
             if file not in new:
                 await disk.remove(f"{self.home}{file}", label="switch.delete")
-        for file in new:
-            changed = disk.peek(f"{self.home}{file}") != disk.peek(f"{temp}{file}")
-            if file in live and changed:
+        changed = [file for file in new if disk.peek(f"{self.home}{file}") != disk.peek(f"{temp}{file}")]
+        for file in changed:
+            if file in live:
                 await disk.remove(f"{self.home}{file}", label="switch.remove")
-            if changed:
-                await disk.move(f"{temp}{file}", f"{self.home}{file}", label="switch.move")
+        for file in changed:
+            await disk.move(f"{temp}{file}", f"{self.home}{file}", label="switch.move")
+        for file in new:
+            if file not in changed:
+                await disk.remove(f"{temp}{file}", label="temp.remove")
 
     async def _files(self, root: str) -> list[str]:
         """The files below ``root``, as paths relative to it, in one listing."""

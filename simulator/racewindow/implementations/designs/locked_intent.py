@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from racewindow.implementations.designs._model import Design, DesignHandle, Queue, Task, decode, encode
@@ -31,6 +31,8 @@ class _Handle(DesignHandle):
         store, disk = self.store, self.disk
         async with disk.lock(store.home, label="lock.acquire"):
             messages = await store.read_live()
+            with suppress(FileNotFoundError):
+                await disk.read(f"{store.home}/meta", label="meta.read")
             self.index = await store.list_archives()
             if not messages:
                 return None
