@@ -49,7 +49,7 @@ def prove(
             # Each further preemption multiplies the schedules by at least half of what the last one did.
             expected = proved.schedules * proved.schedules // (2 * before)
             if expected > max_executions:
-                told = f"preemptions<={bound} not begun: about {expected} executions or more"
+                told = f"preemptions<={bound} not begun: {expected} or more"
                 return replace(proved, seconds=time.monotonic() - started, reason=proved.reason or told)
             before = proved.schedules
         left = None if time_limit_s is None else time_limit_s - (time.monotonic() - started)
@@ -75,7 +75,7 @@ def prove(
                 proved,
                 seconds=time.monotonic() - started,
                 interrupted=result.interrupted,
-                reason=proved.reason or f"{result.bound} not finished after {result.schedules} executions",
+                reason=proved.reason or f"{result.bound} cut off at {result.schedules}",
             )
         proved = result
     assert proved is not None
