@@ -137,7 +137,7 @@ class TestBudget:
         assert [result.verdict for result in whole] == ["proved", "proved"]
         result = prove(case, max_executions=whole[1].schedules - 1)
         assert (result.verdict, result.bound, result.schedules) == ("proved", "preemptions<=0", whole[0].schedules)
-        assert "preemptions<=1 not" in result.reason
+        assert "preemptions<=1 cut off" in result.reason
 
     @pytest.mark.parametrize("experiment", [prove, partial(fuzz, schedules=50)], ids=["prove", "fuzz"])
     def test_of_no_time_at_all_is_unknown(self, experiment: Callable[..., CaseResult]) -> None:

@@ -348,9 +348,11 @@ class TestInterrupts:
             return rw.explore(two_steppers, schedules=100_000, on_run=interrupt)
 
         loop = asyncio.new_event_loop()
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of a test run ignore it
         try:
             found = loop.run_until_complete(main())
         finally:
+            signal.signal(signal.SIGINT, before)
             loop.close()
         assert found.interrupted
         assert 0 < found.schedules < 100_000
