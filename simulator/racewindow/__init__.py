@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from racewindow.sessions import Archive as Archive
     from racewindow.sessions import Capabilities as Capabilities
     from racewindow.sessions import Case as Case
+    from racewindow.sessions import EndedTicket as EndedTicket
     from racewindow.sessions import Environment as Environment
     from racewindow.sessions import Handle as Handle
     from racewindow.sessions import Observation as Observation
@@ -55,6 +56,7 @@ _LAZY = {
             "Archive",
             "Capabilities",
             "Case",
+            "EndedTicket",
             "Environment",
             "Handle",
             "Observation",

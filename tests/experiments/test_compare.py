@@ -16,7 +16,7 @@ from racewindow import charts
 from racewindow.experiments import Budget, Comparison, compare, prepare, prove, windows
 from racewindow.frames import MATRIX, WINDOWS
 from racewindow.implementations import implementation
-from racewindow.implementations.designs import PathLock
+from racewindow.implementations.designs import LockedIntent, PathLock
 from racewindow.implementations.designs._model import DesignHandle
 from racewindow.sessions import Case, Environment, Observation, SessionStore, story
 
@@ -133,8 +133,13 @@ class TestWindows:
             assert comparison.timeline(token).violation
 
     def test_a_story_of_another_comparison_is_refused(self, comparison: Comparison) -> None:
-        with pytest.raises(rw.UsageError, match="no story for that token"):
-            comparison.timeline("rw1~x")
+        other = windows(Case(implementation=LockedIntent, scenario=story("two-commits"))).frame["token"].iloc[0]
+        with pytest.raises(rw.UsageError, match="was not compared"):
+            comparison.timeline(other)
+
+    def test_every_gap_of_the_atlas_opens(self, comparison: Comparison) -> None:
+        for token in comparison.windows["token"]:
+            assert comparison.timeline(token).rows
 
 
 class TestBreakingTheProtocol:

@@ -20,6 +20,7 @@ from racewindow.experiments._prove import prove
 from racewindow.experiments._timeline import timeline
 from racewindow.experiments._windows import has_pair, windows
 from racewindow.frames import WINDOWS, Timeline, concat, conform, matrix_frame, widths
+from racewindow.kernel.token import Token
 from racewindow.sessions.case import Case
 from racewindow.sessions.implementation import SessionStore
 from racewindow.sessions.scenario import Scenario, Topology
@@ -52,9 +53,10 @@ class Comparison:
     Attributes:
         matrix: one row per scenario, topology, granularity and implementation; columns :data:`racewindow.frames.MATRIX`.
         windows: one row per gap; columns :data:`racewindow.frames.WINDOWS`.
-        timelines: the story of each failing cell, by token.
+        timelines: the stories that the report tells, by token.
         implementations, scenarios: what was compared, with a line or the text for each.
         settings: budget, seed, and how long it took.
+        cases: what was compared, by the name that tokens carry.
         interrupted: the user or the time limit stopped it; what is here is what was found until then.
     """
 
@@ -64,6 +66,7 @@ class Comparison:
     implementations: dict[str, str]
     scenarios: dict[str, str]
     settings: dict[str, Any]
+    cases: dict[str, Case] = field(default_factory=dict, repr=False)
     interrupted: bool = False
 
     @property
@@ -81,16 +84,19 @@ class Comparison:
         return conform(frame[chosen], WINDOWS, "windows")
 
     def timeline(self, token: str) -> Timeline:
-        """The story of a failing cell.
+        """The story of any cell of the matrix or the atlas.
 
         Raises:
             UsageError: the token is not of this comparison.
         """
-        if token not in self.timelines:
+        if token in self.timelines:
+            return self.timelines[token]
+        subject = Token.parse(token).subject
+        if subject not in self.cases:
             raise UsageError(
-                "this comparison has no story for that token; take one from the token column of matrix or windows"
+                f"the token belongs to {subject!r}, which was not compared; take one from the token column of matrix or windows"
             )
-        return self.timelines[token]
+        return timeline(self.cases[subject], token)
 
     @property
     def summary(self) -> dict[str, object]:
@@ -219,6 +225,7 @@ def compare(
             "time": "idle",
             "seconds": round(time.monotonic() - started, 1),
         },
+        cases={case.name: case for case in cases},
         interrupted=interrupted,
     )
 

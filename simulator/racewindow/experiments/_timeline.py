@@ -14,7 +14,7 @@ from racewindow.kernel.violation import Violation
 from racewindow.search.explore import check_token, replayed
 from racewindow.search.replay import Replay, ReplaySearch
 from racewindow.sessions.case import Case
-from racewindow.sessions.history import Observation, provenance
+from racewindow.sessions.history import History, Observation, provenance
 from racewindow.sessions.implementation import Environment
 from racewindow.sessions.invariants.committed_once import archived_twice
 
@@ -94,13 +94,20 @@ def _tell(case: Case, token: Token, run: Run, seen: dict[int, Observation]) -> T
     text = str(token)
     return Timeline(
         title=f"{case.implementation.name}: {case.scenario.text}",
-        subtitle=f"{case.topology}, disk={case.disk}, time={case.time}; {run.steps} steps, {run.preemptions} preemptions",
+        subtitle=(
+            f"{case.topology}, disk={case.disk}, time={case.time}; "
+            f"{_count(run.steps, 'step')}, {_count(run.preemptions, 'preemption')}"
+        ),
         tasks=tuple(tasks),
         rows=tuple(rows),
         violation="; ".join(f"{each.kind}: {each.detail}" for each in run.violations),
         violating_step=certain,
         replay=f"racewindow replay {text}",
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _state(observation: Observation | None) -> str:
@@ -134,4 +141,7 @@ def _certain(violation: Violation, run: Run, seen: dict[int, Observation]) -> in
         if not wrong(seen[step]):
             break
         since = step
+    if violation.kind == "nothing-stranded" and isinstance(run.result, History):
+        # In an archive it was before; that nobody will come for it is certain since the crash.
+        since = max([since, *(fault.step for fault in run.result.crashes)])
     return since

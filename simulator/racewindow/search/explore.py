@@ -143,7 +143,7 @@ def _check_subject(subject: Any) -> None:
     if not inspect.iscoroutinefunction(function):
         raise UsageError(
             f"the subject must be an async function that takes a world, not {subject!r}; write 'async def subject(world): ...' "
-            "and pass the function itself"
+            "and pass the function itself (a session case goes to racewindow.experiments)"
         )
 
 

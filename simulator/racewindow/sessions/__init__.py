@@ -5,6 +5,7 @@ from racewindow.sessions.case import Case as Case
 from racewindow.sessions.history import Archive as Archive
 from racewindow.sessions.history import History as History
 from racewindow.sessions.history import Observation as Observation
+from racewindow.sessions.implementation import EndedTicket as EndedTicket
 from racewindow.sessions.implementation import Environment as Environment
 from racewindow.sessions.implementation import Handle as Handle
 from racewindow.sessions.implementation import Refused as Refused

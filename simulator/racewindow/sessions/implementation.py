@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from racewindow.disk import Disk
@@ -48,6 +49,29 @@ class Ticket(Protocol):
 
     async def status(self) -> str:
         """Its status now: ``accepted``, ``running``, ``completed`` or ``failed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTicket:
+    """The ticket of a commit that has ended already, for stores whose commits are no tasks.
+
+    Args:
+        id: unique within the schedule.
+        messages: ids that it claimed, where the store says so.
+        result: ``completed`` or ``failed``.
+    """
+
+    id: str
+    messages: Sequence[str] = ()
+    result: str = "completed"
+
+    async def wait(self) -> str:
+        """Nothing to wait for."""
+        return self.result
+
+    async def status(self) -> str:
+        """Its status, which will not change."""
+        return self.result
 
 
 class Handle(Protocol):

@@ -60,8 +60,11 @@ class CopyOnWrite(Design):
         queue = Queue.of(self.env)
         while True:
             async with queue.get() as message:
-                await self.summarise()
-                await self._switch(message["temp"])
+                try:
+                    await self.summarise()
+                    await self._switch(message["temp"])
+                except OSError as error:  # another worker was at the same files; this one goes on with the next message
+                    self.env.world.note(f"switch given up: {type(error).__name__}")
 
     async def _switch(self, temp: str) -> None:
         """Make the live tree like the temporary one, file by file."""
