@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from racewindow.frames import Timeline, matrix_frame, runs_frame
 from racewindow.kernel.run import Run
-from racewindow.kernel.violation import Violation
-from racewindow.search.explore import Exploration, Found, SearchVerdict, explore
+from racewindow.search import Exploration, Found, SearchVerdict, explore
 from racewindow.search.strategy import Strategy
 from racewindow.sessions.case import Case
 from racewindow.sessions.goals import GOALS
@@ -65,7 +63,7 @@ class CaseResult:
     @property
     def runs(self) -> pd.DataFrame:
         """One row per schedule, with the columns :data:`racewindow.frames.RUNS`."""
-        return runs_frame(_run_row(found) for found in self.found)
+        return runs_frame(found.row for found in self.found)
 
     @property
     def row(self) -> dict[str, object]:
@@ -100,22 +98,6 @@ class CaseResult:
     def __repr__(self) -> str:
         kinds = f" {'+'.join(self.kinds)}" if self.kinds else ""
         return f"<CaseResult {self.case.name} {self.verdict}{kinds} schedules={self.schedules}>"
-
-
-def _run_row(found: Found) -> dict[str, object]:
-    return {
-        "schedule": found.index,
-        "verdict": found.verdict,
-        "violation": "+".join(dict.fromkeys(violation.kind for violation in found.violations)),
-        "messages": " ".join(_messages(found.violations)),
-        "steps": found.steps,
-        "preemptions": found.preemptions,
-        "token": found.token,
-    }
-
-
-def _messages(violations: Iterable[Violation]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(message for violation in violations for message in violation.messages))
 
 
 def explore_case(

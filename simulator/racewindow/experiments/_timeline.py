@@ -11,7 +11,7 @@ from racewindow.kernel.run import Run
 from racewindow.kernel.task import Task
 from racewindow.kernel.token import Token
 from racewindow.kernel.violation import Violation
-from racewindow.search.explore import check_token, replayed
+from racewindow.search import check_token, replayed
 from racewindow.search.replay import Replay, ReplaySearch
 from racewindow.sessions.case import Case
 from racewindow.sessions.history import History, Observation, provenance

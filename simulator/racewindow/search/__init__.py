@@ -1,11 +1,14 @@
 """How to choose: one strategy per module, all behind one protocol. Knows only the kernel."""
 
+from racewindow.search._exploration import Exploration as Exploration
+from racewindow.search._exploration import Found as Found
+from racewindow.search._exploration import SearchVerdict as SearchVerdict
+from racewindow.search._explore import explore as explore
+from racewindow.search._explore import prove as prove
+from racewindow.search._reproduce import check_token as check_token
+from racewindow.search._reproduce import replay as replay
+from racewindow.search._reproduce import replayed as replayed
 from racewindow.search.bounded import Bounded as Bounded
-from racewindow.search.explore import Exploration as Exploration
-from racewindow.search.explore import Found as Found
-from racewindow.search.explore import explore as explore
-from racewindow.search.explore import prove as prove
-from racewindow.search.explore import replay as replay
 from racewindow.search.random_walk import RandomWalk as RandomWalk
 from racewindow.search.replay import Replay as Replay
 from racewindow.search.strategy import Strategy as Strategy

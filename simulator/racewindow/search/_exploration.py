@@ -1,0 +1,109 @@
+"""What an exploration found, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from racewindow.kernel.violation import Violation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SearchVerdict = Literal["proved", "passed", "failed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One schedule of an exploration, in brief.
+
+    Attributes:
+        index: number of the schedule.
+        verdict: ``passed``, ``failed`` or ``unknown``.
+        violations: the broken invariants.
+        steps, preemptions: size of the schedule.
+        token: replays it; empty for schedules that passed.
+        reason: why it is ``unknown``.
+    """
+
+    index: int
+    verdict: str
+    violations: tuple[Violation, ...]
+    steps: int
+    preemptions: int
+    token: str
+    reason: str
+
+    @property
+    def violation(self) -> Violation | None:
+        """The first broken invariant, if any."""
+        return self.violations[0] if self.violations else None
+
+    @property
+    def row(self) -> dict[str, object]:
+        """This schedule as a row of :data:`racewindow.frames.RUNS`."""
+        return {
+            "schedule": self.index,
+            "verdict": self.verdict,
+            "violation": "+".join(dict.fromkeys(violation.kind for violation in self.violations)),
+            "messages": " ".join(dict.fromkeys(m for violation in self.violations for m in violation.messages)),
+            "steps": self.steps,
+            "preemptions": self.preemptions,
+            "token": self.token,
+        }
+
+    def __repr__(self) -> str:
+        kind = f" {self.violation.kind}" if self.violation else ""
+        return f"<Found {self.index} {self.verdict}{kind} steps={self.steps} preemptions={self.preemptions}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exploration:
+    """What the schedules of one exploration did.
+
+    Attributes:
+        subject: its name.
+        strategy, bound, seed: how schedules were chosen.
+        verdict: ``proved`` (every schedule within the bound), ``passed``, ``failed`` or ``unknown``.
+        reason: why it is ``unknown``, else empty.
+        schedules, failures, unknowns: counts.
+        complete: whether every schedule within the bound was run.
+        interrupted: whether the user stopped it.
+        first: the first failing schedule.
+        found: all schedules in brief, in order.
+        seconds: wall-clock time taken.
+    """
+
+    subject: str
+    strategy: str
+    bound: str
+    seed: int
+    verdict: SearchVerdict
+    reason: str
+    schedules: int
+    failures: int
+    unknowns: int
+    complete: bool
+    interrupted: bool
+    first: Found | None
+    found: tuple[Found, ...] = field(repr=False)
+    seconds: float = field(repr=False)
+
+    @property
+    def executions(self) -> int:
+        """Number of schedules, by the name proofs use."""
+        return self.schedules
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row per schedule; see :data:`racewindow.frames.RUNS` for the columns."""
+        from racewindow.frames import runs_frame
+
+        return runs_frame(found.row for found in self.found)
+
+    def __repr__(self) -> str:
+        bound = f" {self.bound}" if self.bound else ""
+        return (
+            f"<Exploration {self.subject} {self.verdict} {self.strategy}{bound} "
+            f"schedules={self.schedules} failures={self.failures} seed={self.seed}>"
+        )

@@ -1,0 +1,179 @@
+"""Run many schedules of a subject: explore and prove."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from racewindow.errors import UsageError
+from racewindow.kernel.engine import Engine, Subject
+from racewindow.kernel.hosts import run_on
+from racewindow.kernel.run import Limits, Run
+from racewindow.kernel.token import token_of
+from racewindow.search._exploration import Exploration, Found, SearchVerdict
+from racewindow.search._reproduce import confirm_repeats
+from racewindow.search._subject import identify
+from racewindow.search.bounded import Bounded
+from racewindow.search.random_walk import RandomWalk
+from racewindow.search.strategy import Strategy
+
+
+def explore(
+    subject: Subject,
+    *,
+    strategy: Strategy | None = None,
+    schedules: int | None = 1000,
+    seed: int = 0,
+    host: str = "trio",
+    limits: Limits | None = None,
+    time_limit_s: float | None = None,
+    stop_at_first: bool = False,
+    name: str = "",
+    checksum: str = "",
+    on_run: Callable[[Run], None] | None = None,
+) -> Exploration:
+    """Run schedules of ``subject`` and count what breaks.
+
+    Args:
+        subject: async function that takes a :class:`~racewindow.World`.
+        strategy: how to choose; default: random walk.
+        schedules: how many at most; None: until the strategy has no more.
+        seed: schedule ``i`` depends on ``(seed, i)`` only.
+        host: ``trio`` or ``asyncio``.
+        limits: what one schedule may use up.
+        time_limit_s: wall-clock seconds after which no further schedule starts.
+        stop_at_first: end with the first failing schedule.
+        name: of the subject in tokens; default: the function's name.
+        checksum: of the subject's definition in tokens; default: of its source text.
+        on_run: called with each :class:`Run` when it ended, for progress and for experiments that need the trace.
+
+    Raises:
+        UsageError: for a subject that is not async, or a budget that makes no sense.
+        ReplayDiverged: the subject does not repeat itself.
+    """
+    limits = limits or Limits()
+    name, checksum = identify(subject, name, checksum, limits)
+    strategy = strategy or RandomWalk()
+    if schedules is None and not strategy.exhaustive and time_limit_s is None:
+        raise UsageError(f"{strategy.name} never ends by itself: give schedules= or time_limit_s=")
+    if schedules is not None and schedules < 1:
+        raise UsageError(f"schedules={schedules}: at least one schedule has to run")
+    if time_limit_s is not None and time_limit_s <= 0:
+        raise UsageError(f"time_limit_s={time_limit_s}: the limit must be positive")
+    search = strategy.search(seed)
+    found: list[Found] = []
+    started = time.monotonic()
+    state = {"complete": False, "interrupted": False, "confirmed": False}
+
+    def drive(engine: Engine) -> None:
+        index = 0
+        try:
+            while schedules is None or index < schedules:
+                if time_limit_s is not None and time.monotonic() - started > time_limit_s:
+                    return
+                if not search.begin(index):
+                    state["complete"] = True
+                    return
+                run = engine.execute(subject, search, limits)
+                search.end(run)
+                token = "" if run.verdict == "passed" else str(token_of(run, subject=name, checksum=checksum))
+                if index == 0 or (run.verdict == "failed" and not state["confirmed"]):
+                    state["confirmed"] = run.verdict == "failed"
+                    confirm_repeats(engine, subject, run, token_of(run, subject=name, checksum=checksum), limits)
+                found.append(
+                    Found(
+                        index=index,
+                        verdict=run.verdict,
+                        violations=run.violations,
+                        steps=run.steps,
+                        preemptions=run.preemptions,
+                        token=token,
+                        reason=run.reason,
+                    )
+                )
+                if on_run is not None:
+                    on_run(run)
+                index += 1
+                if stop_at_first and run.verdict == "failed":
+                    return
+            state["complete"] = strategy.exhaustive and not search.begin(index)
+        except KeyboardInterrupt:
+            state["interrupted"] = True
+
+    try:
+        run_on(host, drive)
+    except KeyboardInterrupt:  # it can also strike between two schedules, or while the host shuts down
+        state["interrupted"] = True
+    failures = sum(one.verdict == "failed" for one in found)
+    unknown = next((one for one in found if one.verdict == "unknown"), None)
+    complete = state["complete"] and strategy.exhaustive
+    reason = ""
+    verdict: SearchVerdict
+    if failures:
+        verdict = "failed"
+    elif unknown is not None:
+        verdict, reason = "unknown", f"schedule {unknown.index}: {unknown.reason}"
+    elif complete:
+        verdict = "proved"
+    elif strategy.exhaustive or not found:
+        verdict = "unknown"
+        reason = (
+            "interrupted"
+            if state["interrupted"]
+            else f"the budget ended after {len(found)} schedules, before the search did"
+        )
+    else:
+        verdict = "passed"
+    return Exploration(
+        subject=name,
+        strategy=strategy.name,
+        bound=strategy.bound,
+        seed=seed,
+        verdict=verdict,
+        reason=reason,
+        schedules=len(found),
+        failures=failures,
+        unknowns=sum(one.verdict == "unknown" for one in found),
+        complete=complete,
+        interrupted=state["interrupted"],
+        first=next((one for one in found if one.verdict == "failed"), None),
+        found=tuple(found),
+        seconds=time.monotonic() - started,
+    )
+
+
+def prove(
+    subject: Subject,
+    *,
+    preemptions: int | None = None,
+    max_executions: int | None = 1_000_000,
+    time_limit_s: float | None = None,
+    host: str = "trio",
+    limits: Limits | None = None,
+    stop_at_first: bool = True,
+    name: str = "",
+    checksum: str = "",
+    on_run: Callable[[Run], None] | None = None,
+) -> Exploration:
+    """Run every schedule of ``subject`` within the bounds.
+
+    Args:
+        subject: async function that takes a :class:`~racewindow.World`.
+        preemptions: bound on preemptions; None: every schedule there is.
+        max_executions, time_limit_s: give up (verdict ``unknown``) beyond.
+        stop_at_first: end with the first failing schedule.
+
+    The other arguments are those of :func:`explore`.
+    """
+    return explore(
+        subject,
+        strategy=Bounded(preemptions),
+        schedules=max_executions,
+        time_limit_s=time_limit_s,
+        host=host,
+        limits=limits,
+        stop_at_first=stop_at_first,
+        name=name,
+        checksum=checksum,
+        on_run=on_run,
+    )
