@@ -431,9 +431,7 @@ def _examine(results: Iterable[Any], as_json: bool) -> int:
     except KeyboardInterrupt:  # between two cases, where there is nothing partial
         interrupted = True
     if as_json:
-        _print_json(
-            {"results": [result.row | {"goals": result.goals, "seconds": round(result.seconds, 2)} for result in seen]}
-        )
+        _print_json({"results": [_plain(result) for result in seen]})
     failed = next((result for result in seen if result.verdict == "failed"), None)
     if failed is not None and not as_json:
         print()
@@ -462,7 +460,14 @@ def _print_result(result: Any) -> None:
         line += f"no violation in {result.schedules} schedules, so at most {most:.2%} of them (95 %) under {result.strategy}"
     else:
         line += result.reason
+    if result.noted.get("re_extracted"):
+        line += f"; re-extracted after a crash in {result.noted['re_extracted']}"
     print(line)
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    seconds = round(result.seconds, 2)
+    return {**result.row, "goals": result.goals, "noted": result.noted, "seconds": seconds}
 
 
 def _print_map(result: Any) -> None:

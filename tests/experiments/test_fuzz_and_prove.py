@@ -41,6 +41,12 @@ class TestVerdicts:
         assert (result.verdict, result.complete, result.bound) == ("passed", False, "")
         assert result.schedules == 20
 
+    def test_a_second_hand_over_after_a_crash_is_noted_and_no_violation(self) -> None:
+        crashed = prove(case_of("reference", "crash-during-commit", disk="atomic"), preemptions=1)
+        assert crashed.verdict == "proved"
+        assert 0 < crashed.noted["re_extracted"] < crashed.schedules
+        assert prove(case_of("reference", "after-completion"), preemptions=1).noted == {}
+
     def test_failed_has_a_token_that_replays(self) -> None:
         case = case_of("path-lock", "free-running")
         result = fuzz(case, schedules=100, seed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from racewindow.search.strategy import Strategy
 from racewindow.sessions.case import Case
 from racewindow.sessions.goals import GOALS
 from racewindow.sessions.history import History
+from racewindow.sessions.invariants import report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,8 @@ class CaseResult:
         schedules, failures: counts.
         first: the first failing schedule; its token replays it.
         goals: what had to happen in some schedule, and whether it did.
+        noted: what is no violation, but worth knowing: in how many schedules messages were handed over again after a crash
+            (``re_extracted``), and in how many the extractor failed an attempt (``attempts_failed``).
         interrupted: the user stopped it; what is here is what was found until then.
         found: the schedules in brief.
         seconds: wall-clock time taken.
@@ -46,6 +50,7 @@ class CaseResult:
     failures: int = 0
     first: Found | None = None
     goals: dict[str, bool] = field(default_factory=dict)
+    noted: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
     found: tuple[Found, ...] = field(default=(), repr=False)
     seconds: float = field(default=0.0, repr=False)
@@ -113,10 +118,15 @@ def explore_case(
     if case.not_applicable:
         return CaseResult(case=case, verdict="not-applicable", reason=case.not_applicable)
     reached: set[str] = set()
+    noted: Counter[str] = Counter()
 
     def on_run(run: Run) -> None:
-        if isinstance(run.result, History) and len(reached) < len(case.scenario.goals):
+        if not isinstance(run.result, History):
+            return
+        if len(reached) < len(case.scenario.goals):
             reached.update(case.reached(run.result))
+        counts = report(run.result)
+        noted.update(fact for fact in ("re_extracted", "attempts_failed") if counts[fact])
 
     exploration = explore(
         case.subject(),
@@ -144,6 +154,7 @@ def explore_case(
         failures=exploration.failures,
         first=exploration.first,
         goals={goal: goal in reached for goal in case.scenario.goals},
+        noted=dict(noted),
         interrupted=exploration.interrupted,
         found=exploration.found,
         seconds=exploration.seconds,

@@ -122,14 +122,5 @@ class Task:
         self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
         self.send: Callable[[Any], Any] | None = None
 
-    def descends_from(self, other: Task) -> bool:
-        """Whether ``other`` is this task or one of its ancestors."""
-        task: Task | None = self
-        while task is not None:
-            if task is other:
-                return True
-            task = task.parent
-        return False
-
     def __repr__(self) -> str:
         return f"<Task {self.name} at {self.point.label}>"
