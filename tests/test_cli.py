@@ -452,7 +452,8 @@ class TestTrouble:
         monkeypatch.setattr(experiments, "fuzz", interrupted)
         assert run(capsys, "fuzz", "reference") == (INTERRUPTED, "", "interrupted: these are partial results\n")
         monkeypatch.setattr(experiments, "windows", interrupted)
-        assert run(capsys, "windows", "reference") == (INTERRUPTED, "", "interrupted\n")
+        partial = "interrupted after 0 of 1 maps: these are partial results\n"
+        assert run(capsys, "windows", "reference") == (INTERRUPTED, "", partial)
 
     def test_an_observer_that_fails_is_said_in_one_line(self, capsys: Out, tmp_path: Path) -> None:
         (tmp_path / "blind.py").write_text(OWN.replace("def observe(", "def look("))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from racewindow import charts as charts
     from racewindow import experiments as experiments
     from racewindow.disk import Granularity
+    from racewindow.disk import LockBusy as LockBusy
     from racewindow.implementations import implementation as implementation
     from racewindow.kernel.run import TimeMode
     from racewindow.sessions import Archive as Archive
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 # Where each name lives that is imported when it is first used: a subject of its own needs neither sessions nor pandas nor matplotlib.
 _LAZY = {
+    "LockBusy": "racewindow.disk",
     "implementation": "racewindow.implementations",
     **dict.fromkeys(
         (

@@ -219,7 +219,14 @@ def windows(
     cases = _cases(implementation, scenario, topology, disk, time)
     _share(time_limit, cases)
     deadline = monotonic() + (time_limit or inf)
-    results = [experiments.windows(case) for case in cases if monotonic() < deadline]
+    results: list[experiments.WindowsResult] = []
+    interrupted = False
+    try:
+        for case in cases:
+            if monotonic() < deadline:
+                results.append(experiments.windows(case))
+    except KeyboardInterrupt:
+        interrupted = True
     frame = concat([result.frame for result in results], WINDOWS)
     if as_json:
         _print_json({"windows": frame.to_dict("records")})
@@ -229,6 +236,9 @@ def windows(
     if output is not None:
         charts.save(charts.atlas(frame), output)
         _say(f"drawn: {output}")
+    if interrupted:
+        _say(f"interrupted after {len(results)} of {len(cases)} maps: these are partial results")
+        return INTERRUPTED
     if len(results) < len(cases):
         _say(f"the time limit was up after {len(results)} of {len(cases)} maps: these are partial results")
         return UNKNOWN
@@ -462,6 +472,8 @@ def _print_result(result: Any) -> None:
         line += result.reason
     if result.noted.get("re_extracted"):
         line += f"; re-extracted after a crash in {result.noted['re_extracted']}"
+    if result.noted.get("errors"):
+        line += f"; operations raised in {result.noted['errors']}"
     print(line)
 
 

@@ -192,6 +192,8 @@ class Disk:
         await self._point(label or self._label(path, "write"), reads=_way_to(path), writes=_entry_of(path))
         parent, name = self._make_parents(path)
         node = parent.entries.get(name)
+        if node is not None and node.is_directory:
+            raise IsADirectoryError(path)
         if node is None:
             node = self._new(is_directory=False)
             self._change([(parent, name, node)])
@@ -294,6 +296,8 @@ class Disk:
                 self._world.touch(*_entry_of("/".join(parents[:count])), write=True)
                 self._change([(node, part, self._new(is_directory=True))])
             node = node.entries[part]
+            if not node.is_directory:
+                raise NotADirectoryError(path)
         return node, name
 
     def _rename(self, source: str, target: str) -> None:

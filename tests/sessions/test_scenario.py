@@ -41,12 +41,13 @@ def _operations(name: str, names: list[str], before: list[Operation]) -> st.Sear
         Operation(kind="commit"),
         Operation(kind="commit", wait=False),
         Operation(kind="reload"),
-        Operation(kind="crash"),
         *(Operation(kind="crash", argument=other) for other in names),
         *(Operation(kind="cancel", argument=other) for other in names if other != name),
         Operation(kind="power-loss"),
         Operation(kind="power-loss", argument="keep-all"),
     ]
+    if any(operation.kind in ("add", "commit", "reload") for operation in before):
+        choices.append(Operation(kind="crash"))
     if any(operation.kind == "commit" for operation in before):
         choices.append(Operation(kind="wait"))
     return st.sampled_from(choices)
@@ -87,12 +88,27 @@ class TestRoundTrip:
             ("a:commit   nowait;wait", "a: commit nowait; wait"),
             ("a: power-loss lose-unsynced", "a: power-loss"),
             ("a: power-loss keep-all", "a: power-loss keep-all"),
-            ("a: crash | b: crash a", "a: crash | b: crash a"),
+            ("a: reload; crash | b: crash a", "a: reload; crash | b: crash a"),
         ],
     )
     def test_defaults_are_not_spelled_out(self, text: str, canonical: str) -> None:
         """One meaning has one text."""
         assert Scenario.parse(text).text == canonical
+
+
+class TestNamesAndFaultsThatMeanNothing:
+    """What would pass for a scenario, and be another one than its author meant."""
+
+    @pytest.mark.parametrize("name", ["main", "time", "crash", "store1", "store12"])
+    def test_a_name_of_the_simulators_own_is_refused(self, name: str) -> None:
+        """Two tasks of one name would be one in every timeline."""
+        with pytest.raises(UsageError, match="simulator uses"):
+            Scenario.parse(f"{name}: add m1; commit")
+
+    def test_a_bystander_has_no_store_to_crash(self) -> None:
+        """It meant somebody else's."""
+        with pytest.raises(UsageError, match=r"column 24.*uses no store"):
+            Scenario.parse("a: add m1; commit | x: crash")
 
 
 class TestParts:

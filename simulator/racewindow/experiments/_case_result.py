@@ -33,7 +33,8 @@ class CaseResult:
         first: the first failing schedule; its token replays it.
         goals: what had to happen in some schedule, and whether it did.
         noted: what is no violation, but worth knowing: in how many schedules messages were handed over again after a crash
-            (``re_extracted``), and in how many the extractor failed an attempt (``attempts_failed``).
+            (``re_extracted``), in how many the extractor failed an attempt (``attempts_failed``), and in how many an operation
+            raised something else than a refusal (``errors``).
         interrupted: the user stopped it; what is here is what was found until then.
         found: the schedules in brief.
         seconds: wall-clock time taken.
@@ -119,6 +120,8 @@ def explore_case(
         return CaseResult(case=case, verdict="not-applicable", reason=case.not_applicable)
     reached: set[str] = set()
     noted: Counter[str] = Counter()
+    failing: dict[str, str] = {}  # kinds of operation that never did anything but raise, and what
+    working: set[str] = set()
 
     def on_run(run: Run) -> None:
         if not isinstance(run.result, History):
@@ -127,6 +130,11 @@ def explore_case(
             reached.update(case.reached(run.result))
         counts = report(run.result)
         noted.update(fact for fact in ("re_extracted", "attempts_failed") if counts[fact])
+        errors = [call for call in run.result.calls if call.outcome == "error"]
+        noted.update(["errors"] if errors else [])
+        for call in errors:
+            failing.setdefault(call.kind, call.error)
+        working.update(call.kind for call in run.result.calls if call.outcome != "error")
 
     exploration = explore(
         case.subject(),
@@ -141,7 +149,8 @@ def explore_case(
         checksum=case.checksum,
         on_run=on_run,
     )
-    verdict, reason = _judge(exploration, [goal for goal in case.scenario.goals if goal not in reached])
+    broken = {kind: error for kind, error in failing.items() if kind not in working}
+    verdict, reason = _judge(exploration, [goal for goal in case.scenario.goals if goal not in reached], broken)
     return CaseResult(
         case=case,
         verdict=verdict,
@@ -161,7 +170,11 @@ def explore_case(
     )
 
 
-def _judge(exploration: Exploration, missed: list[str]) -> tuple[SearchVerdict, str]:
+def _judge(exploration: Exploration, missed: list[str], broken: dict[str, str]) -> tuple[SearchVerdict, str]:
+    if exploration.verdict in ("proved", "passed") and broken:
+        return "unknown", "; ".join(
+            f"every {kind} ended in an error, the first in {error}" for kind, error in broken.items()
+        )
     if exploration.verdict in ("proved", "passed") and missed:
         said = "; ".join(f"{goal}: {GOALS[goal].says}" for goal in missed)
         return "unknown", f"no schedule reached the goal {said}"

@@ -187,6 +187,11 @@ def compare(
 
     if not implementations or not scenarios or not topologies or not disks:
         raise UsageError("nothing to compare: give at least one implementation, scenario, topology and granularity")
+    if time_limit_s is not None and time_limit_s <= 0:
+        raise UsageError(f"time_limit_s={time_limit_s}: the limit must be positive")
+    # Whatever is given twice, perhaps once by name and once by its text, is one row or column.
+    implementations = list({each.name: each for each in implementations}.values())
+    scenarios = list({each.text: each for each in scenarios}.values())
     budget = budget or Budget()
     started = time.monotonic()
     cases = [
@@ -254,16 +259,20 @@ def examine(case: Case, budget: Budget) -> Cell:
             sampled = fuzz(case, schedules=max(1, budget.schedules // 4), seed=budget.seed)
             result = sampled if sampled.verdict == "failed" else result
         timelines = {result.token: timeline(case, result.token)} if result.token else {}
-        drawn = None
-        mapped = has_pair(case) and not case.implementation.mutant and result.verdict != "not-applicable"
-        if mapped and not result.interrupted:
-            drawn = windows(case).frame
-            for token in _one_of_each_kind(drawn):
-                timelines.setdefault(token, timeline(case, token))
-        return Cell(row=result.row, windows=drawn, timelines=timelines, interrupted=result.interrupted)
     except RacewindowError as error:
         row = CaseResult(case=case, verdict="unknown", reason=f"{type(error).__name__}: {error}").row
         return Cell(row=row, windows=None, timelines={})
+    mapped = has_pair(case) and not case.implementation.mutant and result.verdict != "not-applicable"
+    drawn = None
+    row = result.row
+    if mapped and not result.interrupted:
+        try:
+            drawn = windows(case).frame
+            for token in _one_of_each_kind(drawn):
+                timelines.setdefault(token, timeline(case, token))
+        except RacewindowError as error:  # the verdict stands without a map
+            row["reason"] = "; ".join(part for part in (result.reason, f"no map: {error}") if part)
+    return Cell(row=row, windows=drawn, timelines=timelines, interrupted=result.interrupted)
 
 
 def _one_of_each_kind(frame: pd.DataFrame) -> Iterator[str]:

@@ -43,13 +43,13 @@ def prove(
         )
     started = time.monotonic()
     proved: CaseResult | None = None
-    before = 1
+    before: int | None = None
     for bound in range(preemptions + 1):
         if proved is not None:
-            # Each further preemption multiplies the schedules by at least half of what the last one did.
-            expected = proved.schedules * proved.schedules // (2 * before)
+            # As measured: a further preemption multiplies the schedules by half of what the last one did, or by more.
+            expected = proved.schedules * proved.schedules // (2 * before) if before else 0
             if expected > max_executions:
-                told = f"preemptions<={bound} not begun: {expected} or more"
+                told = f"preemptions<={bound} not begun: about {expected}"
                 return replace(proved, seconds=time.monotonic() - started, reason=proved.reason or told)
             before = proved.schedules
         left = None if time_limit_s is None else time_limit_s - (time.monotonic() - started)

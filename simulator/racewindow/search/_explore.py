@@ -77,9 +77,6 @@ def explore(
                 run = engine.execute(subject, search, limits)
                 search.end(run)
                 token = "" if run.verdict == "passed" else str(token_of(run, subject=name, checksum=checksum))
-                if index == 0 or (run.verdict == "failed" and not state["confirmed"]):
-                    state["confirmed"] = run.verdict == "failed"
-                    confirm_repeats(engine, subject, run, token_of(run, subject=name, checksum=checksum), limits)
                 found.append(
                     Found(
                         index=index,
@@ -93,6 +90,9 @@ def explore(
                 )
                 if on_run is not None:
                     on_run(run)
+                if index == 0 or (run.verdict == "failed" and not state["confirmed"]):
+                    state["confirmed"] = run.verdict == "failed"
+                    confirm_repeats(engine, subject, run, token_of(run, subject=name, checksum=checksum), limits)
                 index += 1
                 if stop_at_first and run.verdict == "failed":
                     return
@@ -127,7 +127,7 @@ def explore(
     return Exploration(
         subject=name,
         strategy=strategy.name,
-        bound=strategy.bound,
+        bound=_bound(strategy, limits),
         seed=seed,
         verdict=verdict,
         reason=reason,
@@ -140,6 +140,12 @@ def explore(
         found=tuple(found),
         seconds=time.monotonic() - started,
     )
+
+
+def _bound(strategy: Strategy, limits: Limits) -> str:
+    """All that bounds an exhaustive search; early timers have a bound of their own."""
+    timers = f"early timers<={limits.timers_max}" if limits.time == "adversarial" and strategy.exhaustive else ""
+    return ", ".join(part for part in (strategy.bound, timers) if part)
 
 
 def prove(

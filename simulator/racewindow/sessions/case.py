@@ -14,7 +14,7 @@ from racewindow.kernel.engine import Event, Scope
 from racewindow.kernel.run import Limits, TimeMode
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
-from racewindow.sessions.goals import GOALS
+from racewindow.sessions.goals import reached
 from racewindow.sessions.history import Call, History, Observation, Outcome
 from racewindow.sessions.implementation import Environment, Handle, Refused, SessionStore, Ticket
 from racewindow.sessions.invariants import judge
@@ -123,7 +123,7 @@ class Case:
 
     def reached(self, history: History) -> set[str]:
         """The goals of the scenario that this history reached."""
-        return {goal for goal in self.scenario.goals if GOALS[goal].reached(history)}
+        return set(reached(history, self.scenario.goals))
 
     @classmethod
     def named(cls, name: str, resolve: Callable[[str], type[SessionStore]]) -> Case:
@@ -170,6 +170,7 @@ class _Running:
     ready: Event
     clients: list[_Actor] = field(default_factory=list)
     handle: Handle | None = None  # the shared one, in topology same-handle
+    loaded: Event | None = None  # set when it is there; None while nobody loads it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -259,8 +260,12 @@ class _Play:
 
     async def _load(self, actor: _Actor, running: _Running) -> None:
         if self.case.topology == "same-handle":
-            if running.handle is None:
+            if running.loaded is None:
+                running.loaded = self.world.event()
                 running.handle = await running.store.load()
+                running.loaded.set()
+            else:
+                await self.world.wait(running.loaded, "load")
             actor.handle = running.handle
         else:
             actor.handle = await running.store.load()
@@ -291,7 +296,9 @@ class _Play:
         world.task.operation = operation.kind
         try:
             if operation.kind in ("crash", "power-loss", "cancel"):
-                self._fault(actor, operation)
+                if self._fault(actor, operation):
+                    # The fault takes the client's own store, and this task with it: it must not get to the next operation first.
+                    await world.wait(world.event(), "dies")
                 history.answer(call, world.step, "ok")
             elif not self.cancellable:
                 await self._do(actor, operation, call)
@@ -345,7 +352,8 @@ class _Play:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def _fault(self, actor: _Actor, operation: Operation) -> None:
+    def _fault(self, actor: _Actor, operation: Operation) -> bool:
+        """Make it happen; True when it is about to kill the task of ``actor`` itself."""
         target = self.actors.get(operation.argument, actor)
         if operation.kind == "cancel":
             if target.scope is not None:
@@ -354,7 +362,7 @@ class _Play:
                     f"cancels {target.call.operation if target.call else 'nothing'} of {target.client.name}"
                 )
                 target.scope.cancel()
-            return
+            return False
         # Started apart, for a client may crash the store that it runs in itself.
         self.world.start(
             partial(self._crash, target, operation),
@@ -363,6 +371,7 @@ class _Play:
             operation="",
             advance=True,
         )
+        return actor.store is not None and (operation.kind == "power-loss" or target.store is actor.store)
 
     async def _crash(self, target: _Actor, operation: Operation) -> None:
         world, history = self.world, self.history

@@ -195,7 +195,7 @@ def implied(scenario: Scenario) -> tuple[str, ...]:
     return ("commits-overlap", *faults) if overlap else tuple(faults)
 
 
-_FAULTS = {"crash": "crash-fired", "power-loss": "power-loss-fired"}
+_FAULTS = {"crash": "crash-fired", "power-loss": "power-loss-fired", "cancel": "cancel-fired"}
 
 
 def _goal(name: str) -> Goal:

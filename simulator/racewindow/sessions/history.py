@@ -106,6 +106,16 @@ class Handover:
     caller: str = ""
     key: str = ""
 
+    @property
+    def client(self) -> str:
+        """The client whose task, or whose background work, called: ``b`` for ``b``, ``b.2`` (come back after a crash), ``b/commit``."""
+        return self.caller.partition("/")[0].partition(".")[0]
+
+    @property
+    def in_background(self) -> bool:
+        """Whether it was not the client's own task that called."""
+        return "/" in self.caller
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSeen:

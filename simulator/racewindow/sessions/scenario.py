@@ -21,6 +21,8 @@ TOPOLOGIES: tuple[Topology, ...] = ("same-handle", "same-store", "separate-store
 
 PERSISTENCE = ("lose-unsynced", "keep-all")
 _CLIENT = re.compile(r"[a-z][a-z0-9]*")
+_RESERVED = re.compile(r"main|time|crash|store\d+")
+_ON_A_STORE = ("add", "commit", "reload", "wait")
 # "SUM" is what a summary is made of, so an id may not contain it: the ids inside SUM(m1, m2) stay readable.
 _MESSAGE = re.compile(r"(?!.*SUM)[A-Za-z0-9._-]+")
 
@@ -195,6 +197,8 @@ def _mistakes(clients: tuple[Client, ...]) -> Iterator[tuple[int, int, str]]:
     for at, client in enumerate(clients):
         if not is_client(client.name):
             yield at, _NAME, f"{client.name!r} cannot name a client; expected a small letter, then letters or digits"
+        if _RESERVED.fullmatch(client.name):
+            yield at, _NAME, f"{client.name!r} is a name that the simulator uses in its timelines; choose another one"
         if client.name in names[:at]:
             yield at, _NAME, f"a second client is called {client.name!r}; give each client its own name"
         if not client.operations:
@@ -221,6 +225,8 @@ def _operation_mistakes(
         yield f"there is no client {argument!r} for {kind!r}{_nearest(argument, names)}; expected {_one_of(names)}"
     if kind == "after" and index:
         yield "'after' says when a client starts; expected it only as the first operation"
+    if kind == "crash" and not argument and not any(each.kind in _ON_A_STORE for each in client.operations):
+        yield f"client {client.name!r} uses no store that could crash; expected 'crash CLIENT', with a client that does"
     if kind == "cancel" and argument == client.name:
         yield "a client that cancels is in no other operation; expected the name of another client"
     if kind == "wait" and not committed:

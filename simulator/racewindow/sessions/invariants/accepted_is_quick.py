@@ -16,7 +16,7 @@ def check(history: History) -> Iterator[Violation]:
         for handover in history.handovers:
             # A hand-over by a background task may end before the commit returns, by chance of the schedule; one that
             # the client's own task made inside its own call is what the call waited for.
-            own = handover.caller == call.client
+            own = handover.client == call.client and not handover.in_background
             if own and handover.ended is not None and call.invoked <= handover.step <= handover.ended <= call.returned:
                 yield Violation(
                     kind="accepted-is-quick",

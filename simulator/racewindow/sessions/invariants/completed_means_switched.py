@@ -27,7 +27,7 @@ def _extracted(history: History, task: str) -> Iterator[str]:
         if call.task == task:
             mine = [other.invoked for other in history.of_kind("commit") if other.client == call.client]
             for handover in history.handovers:
-                own = handover.caller == call.client or handover.caller.startswith(f"{call.client}/")
+                own = handover.client == call.client
                 only = [invoked for invoked in mine if invoked <= handover.step] == [call.invoked]
                 if handover.outcome == "succeeded" and (handover.key == task or (own and only)):
                     yield from handover.messages
