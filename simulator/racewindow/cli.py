@@ -210,7 +210,7 @@ def windows(
     """Map the race windows: the intruder runs to completion in every gap of the victim's commit."""
     from racewindow import charts, experiments
     from racewindow.experiments import prepare
-    from racewindow.frames import WINDOWS, concat
+    from racewindow.frames import FAILING, WINDOWS, concat
 
     if output is not None:
         if output.suffix not in (".png", ".svg"):
@@ -242,7 +242,7 @@ def windows(
     if len(results) < len(cases):
         _say(f"the time limit was up after {len(results)} of {len(cases)} maps: these are partial results")
         return UNKNOWN
-    return VIOLATION if frame["outcome"].isin(["failed", "blocked-then-failed"]).any() else CLEAN
+    return VIOLATION if frame["outcome"].isin(FAILING).any() else CLEAN
 
 
 @app.command()

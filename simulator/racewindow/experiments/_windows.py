@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from racewindow.errors import Unsupported, UsageError
-from racewindow.frames import Timeline, widths, windows_frame
+from racewindow.frames import FAILING, Timeline, widths, windows_frame
 from racewindow.kernel.engine import Engine
 from racewindow.kernel.hosts import run_on
 from racewindow.kernel.run import Run
-from racewindow.kernel.task import Task
+from racewindow.kernel.task import Point, Task
 from racewindow.kernel.token import token_of
 from racewindow.sessions.case import Case
 from racewindow.sessions.history import ENDED, History
@@ -49,7 +50,7 @@ class WindowsResult:
         return timeline(self.case, token)
 
     def __repr__(self) -> str:
-        failing = int(self.frame["outcome"].isin(["failed", "blocked-then-failed"]).sum())
+        failing = int(self.frame["outcome"].isin(FAILING).sum())
         return f"<WindowsResult {self.case.name} {failing} of {len(self.frame)} gaps>"
 
 
@@ -131,9 +132,7 @@ class _Intrusion:
         self._committing = False
         self._intruding = False
         self._client: Task | None = None  # the intruder itself, once it was seen
-        self.victim_steps: list[Task] = []
-        self.labels: list[str] = []
-        self.roles: list[str] = []
+        self.victim_steps: list[Point] = []  # the very points that the trace will hold
         self.blocked = False
         self.infeasible = False
 
@@ -144,9 +143,7 @@ class _Intrusion:
             if task.name == self._victim and task.point.label == self._operation:
                 self._committing = True
             if self._committing:
-                self.victim_steps.append(task)
-                self.labels.append(task.point.label)
-                self.roles.append(task.name)
+                self.victim_steps.append(task.point)
         return chosen
 
     def _decide(self, enabled: list[Task], current: int) -> int:
@@ -209,8 +206,9 @@ def _map(
         return run, chooser
 
     alone, victim_only = play(None)
-    labels, roles = victim_only.labels, victim_only.roles
-    accepted, completed = _milestones(alone, victim_only, victim, index)
+    labels = [point.label for point in victim_only.victim_steps]
+    roles = [point.task.name for point in victim_only.victim_steps if point.task is not None]
+    accepted, completed = _milestones(alone, victim_only.victim_steps, victim, index)
     rows: list[dict[str, object]] = []
     for gap in range(len(labels) + 1):
         run, chooser = play(gap)
@@ -240,24 +238,14 @@ def _map(
     return rows
 
 
-def _milestones(run: Run, chooser: _Intrusion, victim: str, index: int) -> tuple[float, float]:
+def _milestones(run: Run, victim_steps: list[Point], victim: str, index: int) -> tuple[float, float]:
     """After how many victim steps the commit was accepted, and after how many it was seen to have ended."""
     history = run.result
     never = float("inf")
     if not isinstance(history, History):
         return never, never
-    mine = iter(chooser.victim_steps)
-    expected = next(mine, None)
-    position: dict[int, int] = {}
-    count = 0
-    # The victim's steps, in order, at the end of the trace's steps of those tasks: count them along the trace.
-    begun = False
-    for step, point in enumerate(run.points):
-        begun = begun or (point.task is not None and point.task.name == victim and point.label == chooser.labels[0])
-        if begun and expected is not None and point.task is expected:
-            count += 1
-            expected = next(mine, None)
-        position[step] = count
+    mine = set(victim_steps)
+    position = list(accumulate(point in mine for point in run.points))
     call = next((call for call in history.calls if call.client == victim and call.index == index), None)
     if call is None or call.returned is None:
         return never, never

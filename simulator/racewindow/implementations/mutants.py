@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import oncestore
 from oncestore import CommitTask, Outcome, Session
@@ -53,37 +53,36 @@ class _WithoutDirectoryFsync(_Storage):
     async def fsync_directory(self, path: str) -> None: ...
 
 
-class WithoutLock(Reference):
+class _OnAnotherStorage(Reference):
+    """The reference, with a storage that keeps less than it promises."""
+
+    mutant = True
+    wrapper: ClassVar[type[_Storage]]
+
+    @classmethod
+    def storage(cls, disk: Disk) -> oncestore.Storage:
+        return cast("oncestore.Storage", cls.wrapper(disk))
+
+
+class WithoutLock(_OnAnotherStorage):
     """Mutant of the reference: the session's lock is taken away."""
 
     name = "reference-without-lock"
-    mutant = True
-
-    @staticmethod
-    def storage(disk: Disk) -> oncestore.Storage:
-        return cast("oncestore.Storage", _WithoutLock(disk))
+    wrapper = _WithoutLock
 
 
-class WithoutFsync(Reference):
+class WithoutFsync(_OnAnotherStorage):
     """Mutant of the reference: the live log is written, but never fsynced."""
 
     name = "reference-without-fsync"
-    mutant = True
-
-    @staticmethod
-    def storage(disk: Disk) -> oncestore.Storage:
-        return cast("oncestore.Storage", _WithoutFsync(disk))
+    wrapper = _WithoutFsync
 
 
-class WithoutDirectoryFsync(Reference):
+class WithoutDirectoryFsync(_OnAnotherStorage):
     """Mutant of the reference: directory entries are made, but never fsynced."""
 
     name = "reference-without-directory-fsync"
-    mutant = True
-
-    @staticmethod
-    def storage(disk: Disk) -> oncestore.Storage:
-        return cast("oncestore.Storage", _WithoutDirectoryFsync(disk))
+    wrapper = _WithoutDirectoryFsync
 
 
 class _LateSession(Session):

@@ -28,8 +28,8 @@ class Reference(SessionStore):
         super().__init__(env)
         self._store: oncestore.SessionStore | None = None
 
-    @staticmethod
-    def storage(disk: Disk) -> oncestore.Storage:
+    @classmethod
+    def storage(cls, disk: Disk) -> oncestore.Storage:
         """What the store writes to; mutants put something in between."""
         return disk
 

@@ -76,7 +76,10 @@ def explore(
                     return
                 run = engine.execute(subject, search, limits)
                 search.end(run)
-                token = "" if run.verdict == "passed" else str(token_of(run, subject=name, checksum=checksum))
+                to_confirm = index == 0 or (run.verdict == "failed" and not state["confirmed"])
+                token = (
+                    token_of(run, subject=name, checksum=checksum) if to_confirm or run.verdict != "passed" else None
+                )
                 found.append(
                     Found(
                         index=index,
@@ -84,15 +87,15 @@ def explore(
                         violations=run.violations,
                         steps=run.steps,
                         preemptions=run.preemptions,
-                        token=token,
+                        token="" if token is None or run.verdict == "passed" else str(token),
                         reason=run.reason,
                     )
                 )
                 if on_run is not None:
                     on_run(run)
-                if index == 0 or (run.verdict == "failed" and not state["confirmed"]):
+                if to_confirm and token is not None:
                     state["confirmed"] = run.verdict == "failed"
-                    confirm_repeats(engine, subject, run, token_of(run, subject=name, checksum=checksum), limits)
+                    confirm_repeats(engine, subject, run, token, limits)
                 index += 1
                 if stop_at_first and run.verdict == "failed":
                     return

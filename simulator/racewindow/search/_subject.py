@@ -11,6 +11,12 @@ from racewindow.errors import UsageError
 from racewindow.kernel.engine import Subject, function_name
 from racewindow.kernel.run import Limits
 
+NOT_REPEATED = (
+    "Usual causes: wall-clock time, random numbers, the order of a set, state that survives from one schedule to the next, or a "
+    "thread outside the kernel's control"
+)
+"""What makes a subject behave differently in the same schedule."""
+
 
 def identify(subject: Subject, name: str, checksum: str, limits: Limits) -> tuple[str, str]:
     """The name and checksum of a subject, where they are not given.

@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from racewindow.errors import ReplayDiverged, UsageError
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import Task
-
-_CAUSES = (
-    "Usual causes: wall-clock time, random numbers, the order of a set, state that survives from one schedule to the next, or a "
-    "thread outside the kernel's control"
-)
+from racewindow.search._subject import NOT_REPEATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +108,7 @@ class BoundedSearch:
         if self._depth < len(self._stack):
             raise ReplayDiverged(
                 f"the subject does not repeat itself: the same schedule came to choice {len(self._stack)} first, and ended after "
-                f"choice {self._depth} the second time. {_CAUSES}"
+                f"choice {self._depth} the second time. {NOT_REPEATED}"
             )
 
 
@@ -124,5 +120,5 @@ def _diverged(choice: int, expected: tuple[tuple[str, str], ...], enabled: list[
     first, now = (", ".join(f"{task} at {label}" for task, label in shape) for shape in (expected, _shape(enabled)))
     return (
         f"the subject does not repeat itself: at choice {choice} of the same schedule there stood first {first}, "
-        f"and now {now}. {_CAUSES}"
+        f"and now {now}. {NOT_REPEATED}"
     )
