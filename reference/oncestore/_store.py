@@ -11,7 +11,7 @@ from typing import TypeVar
 import trio
 
 from . import _layout as layout
-from ._archive import archive_numbers, read_status
+from ._archive import archive_numbers, read_status, status_of
 from ._directory import DirectoryStorage
 from ._errors import StoreClosed, StoreError, UnknownSession, UnknownTask, UsageError
 from ._extraction import Extract, Extraction
@@ -100,7 +100,7 @@ class SessionStore:
             if number == 0:
                 await archive_numbers(self.storage, session)
                 return CommitTask(self, session, 0, Progress().end("skipped"))
-            status = await extraction.observe(number)
+            status = status_of(await extraction.observe(number))
         except (UsageError, UnknownSession, ValueError, FileNotFoundError) as error:
             raise UnknownTask(
                 f"there is no commit {id!r} here; an id is '<session>:<archive>', as commit() returned it, "

@@ -18,7 +18,7 @@ from racewindow.implementations.disk_storage import DiskStorage
 from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore
 
-_TAKEOVER_S = 1500.0  # within the virtual hour that a store is given to come to rest
+_TAKEOVER_S = 3000.0  # within the virtual hour that a store is given to come to rest
 
 
 class Reference(SessionStore):
