@@ -108,19 +108,21 @@ class Stage:
             await store.create("s")
 
     async def commit(self, store: SessionStore) -> None:
-        """Commit, wait, and remember what was seen completed."""
-        task = await store.session("s").commit(wait=True)
-        if task.status == "completed":
-            self.completed.update(_log(self.disk, f"{HOME}/archives/{task.archive}"))
+        """Commit, wait for that and for what others committed, and remember what was seen completed."""
+        await store.session("s").commit(wait=True)
+        for number in self.disk.names(f"{HOME}/archives"):
+            task = await store.task(f"s:{number}")
+            if await task.wait() == "completed":
+                self.completed.update(_log(self.disk, f"{HOME}/archives/{number}"))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     async def settle(self, *messages: str) -> None:
-        """A last client retries, commits and waits; then every promise must have been kept."""
+        """A last client retries what was never answered, commits and waits; then every promise must have been kept."""
 
         async def client(store: SessionStore) -> None:
             await self.create(store)
-            await self.add(store, *messages)
+            await self.add(store, *(message for message in messages if message not in self.acknowledged))
             await self.commit(store)
 
         life = self.live(client)
