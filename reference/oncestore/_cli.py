@@ -13,7 +13,7 @@ from ._archive import archive_numbers, read_outcome, read_status
 from ._directory import DirectoryStorage
 from ._errors import StoreError, UsageError
 from ._log import read_messages
-from ._sqlite import SqliteStorage
+from ._sqlite import SqliteStorage, storage_at
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"oncestore: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
-
-
-def storage_at(path: Path) -> DirectoryStorage | SqliteStorage:
-    """The storage whose file, or directory, is at this path."""
-    return SqliteStorage(path) if path.is_file() else DirectoryStorage(path)
 
 
 async def _show(storage: DirectoryStorage | SqliteStorage, session: str | None) -> str:

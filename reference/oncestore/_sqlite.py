@@ -12,6 +12,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
+from ._directory import DirectoryStorage
 from ._errors import UsageError
 from ._locks import FileLock, FileLocks
 from ._storage import FsyncFailed, check_path
@@ -21,6 +22,7 @@ Ts = TypeVarTuple("Ts")
 
 _BUSY_S = 30.0
 _CHUNK = 1 << 18
+_LOG_MOST = 1 << 26  # bytes that the write-ahead log keeps once its transactions are in the database
 _FORMAT = (int.from_bytes(b"once"), 1)  # application_id, user_version
 _ROOT = 0  # has no row: nobody can move it
 # A directory is its row, and its entries point to it: however much is in it, a rename changes one row. A file is its
@@ -139,6 +141,11 @@ class SqliteStorage:
         self._idle.append(connection)
 
 
+def storage_at(path: Path) -> DirectoryStorage | SqliteStorage:
+    """By what is there: a file is a database, and anything else is, or becomes, a directory."""
+    return SqliteStorage(path) if path.is_file() else DirectoryStorage(path)
+
+
 def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the details
 
@@ -177,6 +184,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_MOST}")
     found = _one(connection, "PRAGMA application_id")[0], _one(connection, "PRAGMA user_version")[0]
     if found != _FORMAT:
         if found != (0, 0) or _one(connection, "SELECT count(*) FROM sqlite_schema")[0]:
