@@ -345,6 +345,8 @@ class Disk:
             raise FileExistsError(target)
         if replaced is not None and node.is_directory:
             raise NotADirectoryError(target)
+        if target.startswith(f"{source}/"):
+            raise OSError(errno.EINVAL, "a directory cannot be moved into itself", target)
         self._change([(parent, name, None), (new_parent, new_name, node)])
 
     def _change(self, change: _Change) -> None:

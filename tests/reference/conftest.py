@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from oncestore import DirectoryStorage, MemoryStorage, Message, SessionStore, Storage, open_store
+from oncestore import DirectoryStorage, MemoryStorage, Message, SessionStore, SqliteStorage, Storage, open_store
 
 Open = Callable[..., AbstractAsyncContextManager[SessionStore]]
 
@@ -43,14 +43,17 @@ def extractor() -> Extractor:
     return Extractor()
 
 
-@pytest.fixture(params=["memory", "directory"])
+@pytest.fixture(params=["memory", "directory", "sqlite"])
 def new_storage(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Storage]:
     if request.param == "memory":
         return MemoryStorage
     names = itertools.count(1)
 
     def new_storage() -> Storage:
-        (root := tmp_path / str(next(names))).mkdir()
+        root = tmp_path / str(next(names))
+        if request.param == "sqlite":
+            return SqliteStorage(root)
+        root.mkdir()
         return DirectoryStorage(root)
 
     return new_storage
