@@ -335,7 +335,8 @@ def compare(
     from racewindow.frames import tally
     from racewindow.implementations import BUILT_IN, PACKAGES, implementation
 
-    names = implementations or [*BUILT_IN, *(name for name, package in PACKAGES.items() if package.installed)]
+    whole = [name for name, each in BUILT_IN.items() if not each.mutant]
+    names = implementations or [*whole, *(name for name, package in PACKAGES.items() if package.installed)]
     chosen = [implementation(name) for name in names]
     stories = [story(text) for text in scenario]
     topologies, disks = _several(topology, TOPOLOGIES, "topology"), _several(disk, GRANULARITIES, "granularity")

@@ -89,9 +89,18 @@ class Stage:
         self.world.crash(life.process)
         self.disk.power_loss(persistence)
 
-    async def any_moment(self, what: str) -> None:
-        """Where the strategy decides how far the others get before ``what`` happens."""
-        await self.world.point(what)
+    async def at_any_moment(self, what: str, happen: Callable[[], None]) -> None:
+        """Where the strategy decides how far the others get before it happens."""
+        happened = self.world.event()
+
+        async def strike() -> None:
+            await self.world.point(what)
+            happen()
+            happened.set()
+
+        # By a task of its own: to let the others go first is then no preemption, only to interrupt them is.
+        self.world.start(strike, name=what, process=self.world.process(what))
+        await happened.wait()
 
     # -- what clients do -----------------------------------------------------------------------------------------------
 
@@ -204,8 +213,7 @@ def _all(stage: Stage, *messages: str, commit: bool) -> Client:
 def _power(persistence: Persistence) -> Drill:
     async def drill(stage: Stage) -> None:
         life = stage.live(_all(stage, "m1", "m2", commit=True))
-        await stage.any_moment("power-loss")
-        stage.lose_power(life, persistence)
+        await stage.at_any_moment("power-loss", partial(stage.lose_power, life, persistence))
         await stage.settle("m1", "m2")
 
     return drill
@@ -214,22 +222,18 @@ def _power(persistence: Persistence) -> Drill:
 async def dead_then_power(stage: Stage) -> None:
     """A process dies at any moment; the next one goes on, and the power goes at any moment."""
     life = stage.live(_all(stage, "m1", commit=True))
-    await stage.any_moment("crash")
-    stage.die(life)
+    await stage.at_any_moment("crash", partial(stage.die, life))
     life = stage.live(_all(stage, "m1", "m2", commit=True))
-    await stage.any_moment("power-loss")
-    stage.lose_power(life)
+    await stage.at_any_moment("power-loss", partial(stage.lose_power, life))
     await stage.settle("m1", "m2")
 
 
 async def torn_then_power(stage: Stage) -> None:
     """What is torn by one loss of power is there at the next."""
     life = stage.live(_all(stage, "m1", "m2", commit=False))
-    await stage.any_moment("torn")
-    stage.lose_power(life, "torn")
+    await stage.at_any_moment("torn", partial(stage.lose_power, life, "torn"))
     life = stage.live(_all(stage, "m1", "m2", "m3", commit=False))
-    await stage.any_moment("power-loss")
-    stage.lose_power(life)
+    await stage.at_any_moment("power-loss", partial(stage.lose_power, life))
     await stage.settle("m1", "m2", "m3")
 
 
@@ -245,10 +249,8 @@ async def failing_fsync(stage: Stage) -> None:
                     break
 
     life = stage.live(client)
-    await stage.any_moment("disk-fails")
-    stage.disk.fail_fsyncs()
-    await stage.any_moment("power-loss")
-    stage.lose_power(life)
+    await stage.at_any_moment("disk-fails", stage.disk.fail_fsyncs)
+    await stage.at_any_moment("power-loss", partial(stage.lose_power, life))
     stage.disk.fail_fsyncs(0)
     await stage.settle("m1", "m2", "m3")
 
@@ -341,8 +343,7 @@ async def cancelled(stage: Stage) -> None:
         await scope.run(partial(stage.commit, store))
 
     stage.live(client)
-    await stage.any_moment("cancel")
-    scope.cancel()
+    await stage.at_any_moment("cancel", scope.cancel)
     await stage.world.quiet(within_s=1e6)
     if stage.disk.names(f"{HOME}/archives"):
         stage.judge()
@@ -359,8 +360,7 @@ async def dead_beside_living(stage: Stage) -> None:
     stage.live(nothing, takeover_s=10.0)
     await stage.world.quiet()
     dying = stage.live(stage.commit)
-    await stage.any_moment("crash")
-    stage.die(dying)
+    await stage.at_any_moment("crash", partial(stage.die, dying))
     await stage.world.quiet(within_s=15.0)
     if stage.disk.names(f"{HOME}/archives"):
         stage.judge()

@@ -12,13 +12,13 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.implementations.drills import DRILLS, subject
 
 import racewindow as rw
 from racewindow.implementations import MUTANTS
 from racewindow.implementations.mutants import Mutant
 from racewindow.implementations.reference import Reference
 from racewindow.search.random_walk import RandomWalk
-from tests.implementations.drills import DRILLS, subject
 
 TOKENS = Path(__file__).with_name("mutants.json")
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -63,15 +63,13 @@ def test_a_mutant_is_killed_by_the_schedule_kept_for_it(mutant: type[Mutant]) ->
     assert run.violation.kind == known["violation"]
 
 
-@pytest.mark.parametrize("drill", [drill for drill in DRILLS if drill not in SAMPLED])
-def test_the_reference_stands_every_drill_with_one_preemption(drill: str) -> None:
-    assert search(drill, Reference, 1).verdict == "proved"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("drill", DRILLS)
-def test_the_reference_stands_every_drill(drill: str) -> None:
-    assert search(drill, Reference, 2).verdict == ("passed" if drill in SAMPLED else "proved")
+@pytest.mark.parametrize(
+    ("drill", "preemptions"),
+    [(drill, 0) for drill in DRILLS if drill not in SAMPLED]
+    + [pytest.param(drill, 1, marks=pytest.mark.slow) for drill in DRILLS],
+)
+def test_the_reference_stands_every_drill(drill: str, preemptions: int) -> None:
+    assert search(drill, Reference, preemptions).verdict == ("passed" if drill in SAMPLED else "proved")
 
 
 def test_the_protocol_names_every_mutant_and_no_other() -> None:
