@@ -28,7 +28,7 @@ def running(program: Program) -> Subject:
                 if kind == "?":
                     await world.point("?")
                 else:
-                    await world.point(step, reads=[cell] * (kind == "r"), writes=[cell] * (kind == "w"))  # type: ignore[arg-type]
+                    await world.point(step, reads=(cell,) * (kind == "r"), writes=(cell,) * (kind == "w"))
 
         await world.together(*(partial(task, steps) for steps in program))
 
@@ -84,7 +84,7 @@ class TestCounts:
         writer = tuple(f"w:{number}" for number in range(readers))
         assert len(classes(running((writer, *((f"r:{number}",) for number in range(readers)))))) == 2**readers
 
-    @pytest.mark.parametrize("seed", range(40))
+    @pytest.mark.parametrize("seed", range(25))
     def test_random_programs(self, seed: int) -> None:
         """As many classes as traces by brute force, undeclared steps included."""
         rng = random.Random(f"programs:{seed}")

@@ -266,21 +266,21 @@ class TestWrongParameters:
         [
             (partial(rw.PCT, 0), "depth=0: give a whole number of at least 1"),
             (partial(rw.PCT, -2), "depth=-2"),
-            (partial(rw.PCT, 1.5), "depth=1.5"),
+            (partial(rw.PCT, 1.5), "depth=1.5"),  # type: ignore[arg-type]
             (partial(rw.PCT, True), "depth=True"),
             (partial(rw.Burst, 0.5), "mean=0.5: give a finite number of at least 1"),
             (partial(rw.Burst, float("inf")), "mean=inf"),
             (partial(rw.Burst, float("nan")), "mean=nan"),
-            (partial(rw.Burst, "long"), "mean='long'"),
+            (partial(rw.Burst, "long"), "mean='long'"),  # type: ignore[arg-type]
             (partial(rw.SURW, ""), "select=''"),
-            (partial(rw.SURW, 3), "select=3"),
+            (partial(rw.SURW, 3), "select=3"),  # type: ignore[arg-type]
             (partial(rw.Timed, 0.0), "latency=0.0"),
             (partial(rw.Timed, -1.0), "latency=-1.0"),
             (partial(rw.Timed, {"extract": -1.0}), "extract=-1.0"),
-            (partial(rw.Timed, "slow"), "latency='slow'"),
+            (partial(rw.Timed, "slow"), "latency='slow'"),  # type: ignore[arg-type]
             (partial(rw.Bounded, -1), "preemptions=-1.*cannot be negative"),
             (partial(rw.Bounded, delays=-1), "delays=-1.*cannot be negative"),
-            (partial(rw.Bounded, delays="two"), "delays='two'"),
+            (partial(rw.Bounded, delays="two"), "delays='two'"),  # type: ignore[arg-type]
             (partial(rw.Auto, 0), "schedules=0"),
         ],
     )
@@ -394,6 +394,6 @@ class TestAuto:
 async def large(world: rw.World) -> None:
     async def task() -> None:
         for number in range(8):
-            await world.point(f"p{number}", reads=["x"])
+            await world.point(f"p{number}", reads=("x",))
 
     await world.together(task, task, task)

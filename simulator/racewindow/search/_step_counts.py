@@ -40,6 +40,11 @@ class Node:
         self.size = self.here = 0.0
         self.reaches = False
 
+    @property
+    def stretch(self) -> int:
+        """The stretch that its pending step belongs to; a join begins the next one."""
+        return len(self.taken) - 1 + self.task.point.label.endswith(_JOIN)
+
 
 class Tree:
     """The tasks of one schedule, in the order in which they appeared."""
@@ -62,8 +67,9 @@ class Tree:
 
     def step(self, task: Task) -> None:
         """The task takes its pending step."""
-        taken = self.nodes[task].taken
-        if task.point.label.endswith(_JOIN):
+        node = self.nodes[task]
+        taken = node.taken
+        if node.stretch == len(taken):
             taken.append(0)
         taken[-1] += self._selects(task.point)
 
@@ -98,6 +104,9 @@ class StepCounts:
         self.wrong = 0
         self._started: Counter[str] = Counter()
         self._stretches: dict[str, list[int]] = {}  # role: total of each stretch over all schedules
+        self._means: dict[
+            tuple[str, int], tuple[float, float]
+        ] = {}  # of a stretch and of those after it, once asked for
         self._children: dict[str, dict[str, int]] = defaultdict(
             dict
         )  # role: its children, and the stretch they start in
@@ -116,23 +125,30 @@ class StepCounts:
             self._started[task.name] += 1
             if node.parent is not None:
                 self._children[node.parent.task.name].setdefault(task.name, node.born)
+        self._means.clear()
         self.wrong += changed and self.schedules > 0
         self.schedules += 1
         return changed
 
     def left(self, node: Node) -> tuple[float, float]:
         """Expected steps of a task and of the children that it has yet to start: in the stretch it is in, and after that."""
-        role, stretch = node.task.name, len(node.taken) - 1
+        role, stretch = node.task.name, node.stretch
         if role not in self._stretches:
             return 0.0, 0.0
-        totals, started = self._stretches[role], self._started[role]
-        now = max(0.0, totals[stretch] / started - node.taken[stretch]) if stretch < len(totals) else 0.0
-        later = sum(totals[stretch + 1 :]) / started
-        present = {child.task.name for child in node.children}
-        for child, born in self._children.get(role, {}).items():
-            if child not in present:
-                expected = self._whole(child) / started
-                now, later = (now + expected, later) if born <= stretch else (now, later + expected)
+        means = self._means.get((role, stretch))
+        if means is None:
+            totals, started = self._stretches[role], self._started[role]
+            here = totals[stretch] / started if stretch < len(totals) else 0.0
+            means = self._means[role, stretch] = here, sum(totals[stretch + 1 :]) / started
+        now, later = means
+        if stretch < len(node.taken):
+            now = max(0.0, now - node.taken[stretch])
+        if role in self._children:
+            present = {child.task.name for child in node.children}
+            for child, born in self._children[role].items():
+                if child not in present:
+                    expected = self._whole(child) / self._started[role]
+                    now, later = (now + expected, later) if born <= stretch else (now, later + expected)
         return now, later
 
     def _whole(self, role: str) -> int:
