@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import partial
-from math import inf
+from math import comb, inf
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ import pytest
 import racewindow as rw
 from racewindow.experiments import FirstBug, first_bug
 from racewindow.frames import FIRST_BUG, LOGRANK, RATES, SURVIVAL, first_bug_frame
+from racewindow.kernel import Subject
 
 
 async def lost_update(world: rw.World) -> None:
@@ -175,3 +178,36 @@ class TestBudgets:
         """One clear line each."""
         with pytest.raises(rw.UsageError, match=words):
             partial(first_bug, lost_update, **options)()  # type: ignore[arg-type]
+
+
+def races() -> dict[str, Subject]:
+    """The easy and the narrow race of benchmarks/first_bug.py."""
+    path = Path(__file__).parents[2] / "benchmarks" / "first_bug.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_first_bug", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return dict(module.SUBJECTS)
+
+
+@pytest.mark.slow
+class TestRaces:
+    def test_uniform_sampling_needs_at_most_25_schedules(self) -> None:
+        """With the whole 95 % interval, and without being told where to look; a coin takes about 43 on the narrow one."""
+        rates = first_bug(races(), strategies=["urw"], seeds=range(200)).rates
+        assert (rates["finds"] == 200).all()
+        assert (rates["mean_high"] < 25).all()
+
+    def test_a_coin_takes_as_long_as_was_worked_out(self) -> None:
+        """Both clients stand at the eighth of the other's steps at once: C(26, 8) / 2^26 on the narrow race."""
+        (rate,) = first_bug({"narrow": races()["narrow"]}, strategies=["random-walk"], seeds=range(60)).rates.to_dict(
+            "records"
+        )
+        assert rate["mean_low"] < 2**26 / comb(26, 8) < rate["mean_high"]
+
+    def test_the_narrow_one_needs_a_preemption(self) -> None:
+        """Run to block, in any order, it passes; one switch at the right point is enough."""
+        narrow = races()["narrow"]
+        assert rw.prove(narrow, preemptions=0).verdict == "proved"
+        assert rw.prove(narrow, preemptions=1).verdict == "failed"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 import racewindow as rw
@@ -86,6 +89,20 @@ class TestSummary:
         assert (
             "pct of depth 3: n=2 tasks and k=10 steps" in rw.explore(quiet, strategy=rw.PCT(), schedules=50).summary()
         )
+
+    def test_a_strategy_of_the_user_that_says_nothing_of_itself(self) -> None:
+        """It is taken for a sampler, but not for one whose schedules are independent."""
+
+        class Mine:
+            name, exhaustive, bound = "mine", False, ""
+
+            def search(self, seed: int) -> Any:
+                search = rw.RandomWalk().search(seed)
+                return SimpleNamespace(every_step=False, begin=search.begin, choose=search.choose, end=search.end)
+
+        text = rw.explore(quiet, strategy=Mine(), schedules=20).summary()
+        assert "no violation in 20 sampled schedules" in text
+        assert "Good-Turing" not in text
 
     def test_of_nothing(self) -> None:
         """The time was up before the first schedule."""

@@ -161,7 +161,11 @@ def explore(
 
 def _account(strategy: Strategy, search: Search) -> Account:
     """What the search says of itself, and its strategy where it says nothing."""
-    account = search.account() if isinstance(search, Accountable) else Account(sampled_from=None)
+    account = (
+        search.account()
+        if isinstance(search, Accountable)
+        else Account(sampled_from=None if strategy.exhaustive else 0)
+    )
     if account.exhaustive is None:
         return replace(account, exhaustive=strategy.exhaustive, bound=strategy.bound)
     return account

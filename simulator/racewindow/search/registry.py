@@ -96,16 +96,19 @@ def strategy_named(text: str) -> Strategy:
 def label_of(strategy: Strategy) -> str:
     """How a table tells a strategy from others of its kind: its name, and the parameters that are not the default ones.
 
-    >>> label_of(PCT(depth=5)), label_of(URW()), label_of(Bounded(delays=1))
-    ('pct:depth=5', 'urw', 'bounded:delays=1')
+    >>> label_of(PCT(depth=5)), label_of(URW()), label_of(Bounded(delays=1)), label_of(Bounded(None))
+    ('pct:depth=5', 'urw', 'bounded:delays=1', 'bounded:preemptions=None')
     """
     usual = STRATEGIES[strategy.name]() if strategy.name in STRATEGIES and strategy.name != Replay.name else None
-    own = [
-        f"{key}={getattr(value, '__name__', value)}"
+    other = {
+        key: value
         for key in getattr(strategy, "__dataclass_fields__", ())
-        if (value := getattr(strategy, key)) is not None and value != getattr(usual, key, None)
-    ]
-    return strategy.name + (f":{','.join(own)}" if own else "")
+        if (value := getattr(strategy, key)) != getattr(usual, key, None)
+    }
+    # What is switched off goes without saying where something else is switched on.
+    told = {key: value for key, value in other.items() if value is not None} or other
+    text = ",".join(f"{key}={getattr(value, '__name__', value)}" for key, value in told.items())
+    return f"{strategy.name}:{text}" if text else strategy.name
 
 
 def _value(text: str) -> object:
