@@ -29,7 +29,7 @@ class Node:
         reaches: the task or a descendant can run.
     """
 
-    __slots__ = ("born", "children", "here", "parent", "reaches", "size", "taken", "task")
+    __slots__ = ("born", "children", "here", "left", "parent", "reaches", "seen_at", "size", "taken", "task")
 
     def __init__(self, task: Task, parent: Node | None) -> None:
         self.task = task
@@ -39,6 +39,11 @@ class Node:
         self.born: int = len(parent.taken) - 1 if parent else 0
         self.size = self.here = 0.0
         self.reaches = False
+        self.left = (
+            0.0,
+            0.0,
+        )  # as counted when it stood at this point with so many children; it moves rarely, and is asked often
+        self.seen_at: tuple[Point | None, int] = None, 0
 
     @property
     def stretch(self) -> int:
@@ -77,13 +82,23 @@ class Tree:
         """Bring ``size``, ``here`` and ``reaches`` up to date."""
         runnable = set(enabled)
         for node in reversed(self.nodes.values()):  # children before their parents
-            node.reaches = node.task in runnable or any(child.reaches for child in node.children)
-            below = sum(child.size for child in node.children)
-            now, later = counts.left(node) if node.task.alive else (0.0, 0.0)
-            if node.task in runnable and self._selects(node.task.point):
-                now = max(now, 1.0)  # whatever was expected: here it stands
+            task, below = node.task, 0.0
+            node.reaches = runs = task in runnable
+            for child in node.children:
+                below += child.size
+                node.reaches = node.reaches or child.reaches
+            if not task.alive:
+                node.size, node.here = below, 0.0
+                continue
+            point, children = node.seen_at
+            if point is not task.point or children != len(node.children):
+                node.seen_at = task.point, len(node.children)
+                node.left = counts.left(node)
+            now, later = node.left
+            if runs and now < 1.0 and self._selects(task.point):
+                now = 1.0  # whatever was expected: here it stands
             node.size = now + later + below
-            node.here = (now if below else node.size) if node.task in runnable else 0.0
+            node.here = (now if below else node.size) if runs else 0.0
 
     @property
     def complete(self) -> bool:

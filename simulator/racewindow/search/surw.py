@@ -119,12 +119,16 @@ class SURWSearch:
         while node is not None:
             above = node
             options = [(child.size, child) for child in above.children if child.reaches]
-            node = self._weighted([(above.here, above), *options])
+            if above.here:
+                options.append((above.here, above))
+            node = self._weighted(options)
             if node is above:
                 return above.task
         return None
 
     def _weighted(self, options: list[tuple[float, Node]]) -> Node | None:
+        if len(options) == 1 and options[0][0]:
+            return options[0][1]
         left = self._rng.random() * sum(weight for weight, _ in options)
         for weight, node in options:
             left -= weight
