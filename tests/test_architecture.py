@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "racewindow.errors": set(),
     "racewindow.statistics": set(),
     "racewindow.kernel": {"errors", "kernel"},
-    "racewindow.search": {"errors", "kernel", "search", "frames"},
+    "racewindow.search": {"errors", "kernel", "search", "frames", "statistics"},
     "racewindow.frames": {"errors"},
     "racewindow.disk": {"errors", "kernel"},
     "racewindow.sessions": {"errors", "kernel", "disk", "sessions"},

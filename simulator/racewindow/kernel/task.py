@@ -91,6 +91,7 @@ class Task:
         operation: prefix for the labels of its points; children inherit it.
         point: where it stands.
         parent: who started it.
+        timer_s: of the clock's own task, where time is one of the things to choose from: virtual seconds until the next timer.
     """
 
     __slots__ = (
@@ -104,6 +105,7 @@ class Task:
         "point",
         "process",
         "send",
+        "timer_s",
         "waits_for",
     )
 
@@ -121,6 +123,7 @@ class Task:
         self.handle = handle
         self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
         self.send: Callable[[Any], Any] | None = None
+        self.timer_s = 0.0
 
     def __repr__(self) -> str:
         return f"<Task {self.name} at {self.point.label}>"

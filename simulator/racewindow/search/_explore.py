@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from racewindow.errors import UsageError
 from racewindow.kernel.engine import Engine, Subject
@@ -14,8 +15,12 @@ from racewindow.search._exploration import Exploration, Found, SearchVerdict
 from racewindow.search._reproduce import confirm_repeats
 from racewindow.search._subject import identify
 from racewindow.search.bounded import Bounded
+from racewindow.search.happens_before import happens_before_class
 from racewindow.search.random_walk import RandomWalk
-from racewindow.search.strategy import Strategy
+from racewindow.search.strategy import Account, Accountable, Budgeted, Search, Strategy
+
+CLASSES_MAX = 1000
+"""So many schedules of a sampler have their happens-before class noted: enough for an estimate, and no burden on long campaigns."""
 
 
 def explore(
@@ -60,6 +65,8 @@ def explore(
         raise UsageError(f"schedules={schedules}: at least one schedule has to run")
     if time_limit_s is not None and time_limit_s <= 0:
         raise UsageError(f"time_limit_s={time_limit_s}: the limit must be positive")
+    if isinstance(strategy, Budgeted):
+        strategy = strategy.within(schedules)
     search = strategy.search(seed)
     found: list[Found] = []
     started = time.monotonic()
@@ -89,6 +96,9 @@ def explore(
                         preemptions=run.preemptions,
                         token="" if token is None or run.verdict == "passed" else str(token),
                         reason=run.reason,
+                        happens_before=(
+                            happens_before_class(run.points) if index < CLASSES_MAX and not strategy.exhaustive else ""
+                        ),
                     )
                 )
                 if on_run is not None:
@@ -99,7 +109,7 @@ def explore(
                 index += 1
                 if stop_at_first and run.verdict == "failed":
                     return
-            state["complete"] = strategy.exhaustive and not search.begin(index)
+            state["complete"] = bool(_account(strategy, search).exhaustive) and not search.begin(index)
         except KeyboardInterrupt:
             state["interrupted"] = True
 
@@ -109,7 +119,8 @@ def explore(
         state["interrupted"] = True
     failures = sum(one.verdict == "failed" for one in found)
     unknown = next((one for one in found if one.verdict == "unknown"), None)
-    complete = state["complete"] and strategy.exhaustive
+    account = _account(strategy, search)
+    complete = state["complete"] and bool(account.exhaustive)
     reason = ""
     verdict: SearchVerdict
     if failures:
@@ -118,7 +129,7 @@ def explore(
         verdict, reason = "unknown", f"schedule {unknown.index}: {unknown.reason}"
     elif complete:
         verdict = "proved"
-    elif strategy.exhaustive or not found:
+    elif account.exhaustive or not found:
         verdict = "unknown"
         reason = (
             "interrupted"
@@ -130,7 +141,7 @@ def explore(
     return Exploration(
         subject=name,
         strategy=strategy.name,
-        bound=_bound(strategy, limits),
+        bound=_bound(account, limits),
         seed=seed,
         verdict=verdict,
         reason=reason,
@@ -140,15 +151,30 @@ def explore(
         complete=complete,
         interrupted=state["interrupted"],
         first=next((one for one in found if one.verdict == "failed"), None),
+        notes=account.notes,
+        sampled_from=account.sampled_from,
+        independent_from=account.independent_from,
         found=tuple(found),
         seconds=time.monotonic() - started,
     )
 
 
-def _bound(strategy: Strategy, limits: Limits) -> str:
+def _account(strategy: Strategy, search: Search) -> Account:
+    """What the search says of itself, and its strategy where it says nothing."""
+    account = (
+        search.account()
+        if isinstance(search, Accountable)
+        else Account(sampled_from=None if strategy.exhaustive else 0)
+    )
+    if account.exhaustive is None:
+        return replace(account, exhaustive=strategy.exhaustive, bound=strategy.bound)
+    return account
+
+
+def _bound(account: Account, limits: Limits) -> str:
     """All that bounds an exhaustive search; early timers have a bound of their own."""
-    timers = f"early timers<={limits.timers_max}" if limits.time == "adversarial" and strategy.exhaustive else ""
-    return ", ".join(part for part in (strategy.bound, timers) if part)
+    timers = f"early timers<={limits.timers_max}" if limits.time == "adversarial" and account.exhaustive else ""
+    return ", ".join(part for part in (account.bound, timers) if part)
 
 
 def prove(
