@@ -93,6 +93,7 @@ def _put(path: Path, data: bytes, how: int) -> None:
         except OSError as error:
             try:
                 os.ftruncate(descriptor, size)
+                os.fsync(descriptor)  # some of it may be on the disk already
             except OSError:
                 raise FsyncFailed(*error.args) from error
             raise

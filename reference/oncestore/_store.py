@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
@@ -21,6 +22,7 @@ from ._storage import Storage
 from ._task import CommitTask, Progress
 
 _logger = logging.getLogger("oncestore")
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 _SESSIONS_REMEMBERED = 1000
 _REST_SHARE = 20  # a look at all sessions takes at most a twentieth of the time
 
@@ -96,6 +98,8 @@ class SessionStore:
         self.check_open()
         session, _, digits = id.rpartition(":")
         try:
+            if not _NUMBER.fullmatch(digits):
+                raise ValueError(digits)
             extraction, number = self.extraction(layout.check_session_id(session)), int(digits)
             if number == 0:
                 await archive_numbers(self.storage, session)
@@ -167,8 +171,11 @@ class SessionStore:
 def _remembered(known: dict[str, T], key: str, make: Callable[[], T]) -> T:
     """The value for a key, made when it is not there; those not asked for in a long time are forgotten."""
     value = known[key] = known.pop(key) if key in known else make()
-    if len(known) > _SESSIONS_REMEMBERED:
-        del known[next(key for key, value in known.items() if not getattr(value, "under_way", None))]
+    for _ in range(2):  # while many have work under way, and stay, there are more; it gets fewer again
+        if len(known) > _SESSIONS_REMEMBERED:
+            oldest = next(iter(known))
+            if getattr(kept := known.pop(oldest), "under_way", None):
+                known[oldest] = kept
     return value
 
 
