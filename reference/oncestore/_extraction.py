@@ -116,6 +116,8 @@ class Extraction:
                 try:
                     await stack.enter_async_context(lease)
                 except BlockingIOError:
+                    if not self._patient:
+                        self.under_way.clear()  # nobody waits
                     return self._patient and not wait and self._store.closed is None  # somebody waits by now
             if self._queueing.cancelled_caught:
                 return False
@@ -130,8 +132,8 @@ class Extraction:
                 await self._attempt(number, attempts + 1)
             else:
                 problem = (
-                    f"{attempts} attempts were begun and none ended: the process was killed each time, "
-                    "perhaps by what the extractor does with these messages; find out, then retry"
+                    f"{attempts} attempts were begun and none ended: each time the process was killed, perhaps by what "
+                    "the extractor does with these messages, or storage refused the result; find out, then retry"
                 )
                 await self._record(number, Outcome(error=problem, attempts=attempts, time=self._store.clock()))
         for number in sorted(self.under_way):
@@ -170,12 +172,12 @@ class Extraction:
                 self.under_way[number].status = "running"
             # Marked before the extractor runs: one that takes the process with it must not do so for ever.
             mark = f"{directory}/{layout.attempt(attempt)}"
-            await self._storage.write(mark, layout.to_json({"time": store.clock()}))
-            await self._storage.fsync_directory(directory)
             try:
+                await self._storage.write(mark, layout.to_json({"time": store.clock()}))
+                await self._storage.fsync_directory(directory)
                 text, problem = await self._extract(number)
-            except trio.Cancelled:
-                # The store is being left, which is nothing against the extractor: that was no attempt.
+            except (trio.Cancelled, OSError, StoreError):
+                # The store is being left, or storage refused before the extractor ran: that was no attempt of its.
                 with trio.CancelScope(shield=True), suppress(OSError):
                     await self._storage.remove(mark)
                 raise
@@ -215,9 +217,3 @@ class Extraction:
         self._again.discard(number)
         if (progress := self.under_way.pop(number, None)) is not None:
             progress.end(status)
-
-    def _interrupt(self, reason: StoreError) -> None:
-        for progress in self.under_way.values():
-            progress.end("accepted", reason)
-        self.under_way.clear()
-        self._again.clear()

@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import trio
@@ -327,7 +327,8 @@ class Client:
         async def extract(messages: Sequence[Message], key: str) -> str:
             return " ".join(message.id for message in messages)
 
-        async with open_store(self.platter, extract, takeover_s=5, clock=lambda: 1.0, make_id=make_id) as store:
+        options: dict[str, Any] = {"takeover_s": 5, "attempts_most": 9, "clock": lambda: 1.0, "make_id": make_id}
+        async with open_store(self.platter, extract, **options) as store:
             yield store
 
     async def tell(self) -> None:
