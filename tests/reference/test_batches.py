@@ -102,7 +102,8 @@ class TestAddsAtTheSameTime:
                 await trio.testing.wait_all_tasks_blocked()
                 assert slow.appends == [1, 19]
                 assert ids(await store.session("s").reload()) == ["m0", *names]
-                assert {name: message.id for name, message in adds.outcomes.items()} == {name: name for name in names}
+                stored = {message.id: message for message in await store.session("s").reload()}
+                assert adds.outcomes == {name: stored[name] for name in names}
 
         trio.run(main)
 

@@ -88,6 +88,7 @@ class Platter:
         self.log: Names = []
         self.faults: dict[int, Fault] = {}
         self.death = math.inf
+        self.before: dict[int, Callable[[], None]] = {}  # told of a call
         self._root = _Directory()
         self._journal: Changes = []
         self._locks: dict[str, _Lock] = {}
@@ -201,6 +202,9 @@ class Platter:
         self.log.append(call)
         if self.calls > self.death:
             raise Death
+        if self.calls in self.before:
+            self.before[self.calls]()
+            await trio.lowlevel.checkpoint()
         fault = self.faults.get(self.calls)
         if fault == "refuse" or (fault and not call.startswith(("append", "write", "fsync_directory"))):
             raise OSError(errno.ENOSPC if fault == "refuse" else errno.EIO, f"injected into: {call}")
@@ -321,6 +325,7 @@ class Client:
     committed: dict[int, list[str]] = field(default_factory=dict)
     completed: dict[int, str] = field(default_factory=dict)
     problems: list[Exception] = field(default_factory=list)
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)  # of the step being taken
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[SessionStore]:
@@ -332,19 +337,19 @@ class Client:
             yield store
 
     async def tell(self) -> None:
-        """Create, add, add, commit, add, repeat an add, reload, commit; what raises is done again."""
+        """Create, add, add, commit, add, repeat an add, reload, commit; what raises or is cancelled is done again."""
         while True:
             try:
                 async with self.open() as store:
-                    await self._create(store)
+                    await self._step(self._create, store)
                     session = store.session("s")
                     for id in ("m1", "m2"):
-                        await self._add(session, id)
-                    await self._commit(session)
+                        await self._step(self._add, session, id)
+                    await self._step(self._commit, session)
                     for id in ("m3", "m1"):
-                        await self._add(session, id)
-                    await self._reload(session)
-                    await self._commit(session)
+                        await self._step(self._add, session, id)
+                    await self._step(self._reload, session)
+                    await self._step(self._commit, session)
                 return
             except (NotStored, OutcomeUnknown) as problem:  # of opening
                 self.problems.append(problem)
@@ -354,6 +359,12 @@ class Client:
             await self.tell()
         except* Death:
             pass
+
+    async def _step(self, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Until it was done without being cancelled."""
+        while True:
+            with trio.CancelScope() as self.scope:
+                return await step(*arguments)
 
     async def _create(self, store: SessionStore) -> None:
         while True:
@@ -438,11 +449,19 @@ async def calls_of_a_story() -> int:
     return platter.calls
 
 
-async def go(loss: Loss, *, faults: dict[int, Fault] | None = None, death: float = math.inf, seed: int = 0) -> None:
+async def go(
+    loss: Loss,
+    *,
+    faults: dict[int, Fault] | None = None,
+    death: float = math.inf,
+    cancelled: int = 0,
+    seed: int = 0,
+) -> None:
     """The story, with faults, up to a death; then perhaps a loss of power, and the story by somebody else."""
     platter = Platter()
     platter.faults, platter.death = faults or {}, death
     client = Client(platter)
+    platter.before[cancelled] = lambda: client.scope.cancel()
     try:
         if death == math.inf:
             await client.tell()
@@ -457,7 +476,7 @@ async def go(loss: Loss, *, faults: dict[int, Fault] | None = None, death: float
         await check_the_end(platter)
         client.check()
     except BaseException as error:
-        error.add_note(f"{faults=} {death=} {loss=} {seed=}")
+        error.add_note(f"{faults=} {death=} {cancelled=} {loss=} {seed=}")
         error.add_note("\n".join(f"{n:3} {call}" for n, call in enumerate(platter.log, start=1)))
         raise
 
@@ -485,12 +504,19 @@ class TestAtEachCall:
 
         run(main)
 
+    def test_the_client_goes_away_and_comes_again(self, loss: Loss) -> None:
+        async def main() -> None:
+            for call in range(1, await calls_of_a_story() + 1):
+                await go(loss, cancelled=call)
+
+        run(main)
+
     def test_storage_fails_several_times_and_the_process_dies(self, loss: Loss) -> None:
         run(lambda: several_faults(loss, range(60)))
 
     @pytest.mark.slow
     def test_storage_fails_several_times_and_the_process_dies_in_thousands_of_ways(self, loss: Loss) -> None:
-        run(lambda: several_faults(loss, range(60, 5000)))
+        run(lambda: several_faults(loss, range(60, 1500)))
 
 
 async def several_faults(loss: Loss, seeds: Sequence[int]) -> None:

@@ -382,6 +382,7 @@ class TestOpening:
 
     def test_of_a_directory_that_is_full_for_lock_files_stores_nothing(self, tmp_path: Path, extractor: Any) -> None:
         """What cannot be noted cannot be begun; and what was done stays done when it cannot be noted."""
+        left = 10**6  # notes that can still be written
 
         class Note:
             def __init__(self, lock: Any) -> None:
@@ -422,7 +423,6 @@ class TestOpening:
                     await each.session("s").add("user", "hi")
                 assert len(await session.reload()) == 3
 
-        left = 10**6
         trio.run(main)
 
 
