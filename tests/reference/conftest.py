@@ -151,7 +151,11 @@ def reopen(storage: Storage, extractor: Extractor) -> Open:
     async def reopen(
         on: Storage = storage, *, sessions: Sequence[str] = ("s",), **options: Any
     ) -> AsyncGenerator[SessionStore]:
-        given: dict[str, Any] = {"extract": extractor, "make_id": lambda: f"id{next(ids)}", "clock": lambda: float(next(ticks))}
+        given: dict[str, Any] = {
+            "extract": extractor,
+            "make_id": lambda: f"id{next(ids)}",
+            "clock": lambda: float(next(ticks)),
+        }
         async with open_store(on, **(given | options)) as store:
             for session in sessions:
                 with suppress(AlreadyExists):
