@@ -473,6 +473,10 @@ async def go(
         client.check()
         await (again := Client(platter)).tell()
         assert again.problems == []
+        # What a dead process had failed to make durable was acknowledged anew by one that never saw it fail.
+        platter.lose_power("unsynced")
+        again.check()
+        client.check()
         await check_the_end(platter)
         client.check()
     except BaseException as error:
@@ -517,6 +521,41 @@ class TestAtEachCall:
     @pytest.mark.slow
     def test_storage_fails_several_times_and_the_process_dies_in_thousands_of_ways(self, loss: Loss) -> None:
         run(lambda: several_faults(loss, range(60, 1500)))
+
+
+class TestAFailedFsync:
+    def test_of_this_store_takes_back_what_was_never_acknowledged(self) -> None:
+        async def main() -> None:
+            async with Client(platter := Platter()).open() as store:
+                session = await store.create("s")
+                await session.add("user", "hi", "m1")
+                platter.faults = {platter.calls + 2: "fail"}
+                with pytest.raises(OutcomeUnknown, match="it may have been stored or not"):
+                    await session.add("user", "hi", "m2")
+                assert platter.whole_lines(LIVE) == ["m1", "m2"]
+                await session.add("user", "hi", "m3")
+                assert platter.whole_lines(LIVE) == ["m1", "m3"]
+                platter.lose_power("unsynced")
+                assert platter.whole_lines(LIVE) == ["m1", "m3"]
+
+        run(main)
+
+    def test_of_another_store_leaves_whole_lines_which_are_made_durable(self) -> None:
+        async def main() -> None:
+            platter = Platter()
+            async with Client(platter).open() as one, Client(platter).open() as two:
+                await one.create("s")
+                await one.session("s").add("user", "hi", "m1")
+                platter.faults = {platter.calls + 2: "fail"}
+                with pytest.raises(OutcomeUnknown):
+                    await one.session("s").add("user", "hi", "m2")
+                await two.session("s").add("user", "hi", "m2")
+                for store in (one, two):
+                    await store.session("s").add("user", "hi", "m3")
+                platter.lose_power("unsynced")
+                assert platter.whole_lines(LIVE) == ["m1", "m2", "m3"]
+
+        run(main)
 
 
 async def several_faults(loss: Loss, seeds: Sequence[int]) -> None:

@@ -97,7 +97,6 @@ class TestCalls:
                     "fsync_directory sessions/s",
                     "lock leases/s",
                     "list sessions/s/archives/2",
-                    "list sessions/s/archives/2",
                     "write sessions/s/archives/2/attempt-1.json",
                     "fsync_directory sessions/s/archives/2",
                     "read sessions/s/archives/2/claim.json",
