@@ -14,7 +14,7 @@ from ._answers import Refused, failure, invalid
 from ._requests import Call
 
 _logger = logging.getLogger("oncestore.server")
-_OPEN = ("/healthz", "/openapi.json")  # without a token: for monitors and tools, and neither says what is stored
+OPEN = ("/healthz", "/openapi.json")  # without a token: for monitors and tools, and neither says what is stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Gate:
                 f"{self._limits.requests_most} requests are under way, which is the limit; come again",
                 headers={"Retry-After": "1"},
             )
-        if self._token is not None and scope["path"] not in _OPEN and not self._knows(headers):
+        if self._token is not None and scope["path"] not in OPEN and not self._knows(headers):
             raise Refused(
                 "UNAUTHENTICATED",
                 "the bearer token is missing or wrong; send 'Authorization: Bearer <token>'",
@@ -104,9 +104,7 @@ class Gate:
             most = self._limits.body_most_bytes
             raise invalid("body", f"the body is larger than {most} bytes, which is the limit; send less")
         if body and (kind := headers.get("content-type")) and kind.partition(";")[0].strip().lower() != _JSON:
-            raise invalid(
-                "content-type", f"the body is said to be {kind!a}; send JSON, and 'Content-Type: {_JSON}'"
-            )
+            raise invalid("content-type", f"the body is said to be {kind!a}; send JSON, and 'Content-Type: {_JSON}'")
         call.body = body
 
     async def _read(self, receive: Receive, keep_bytes: int) -> bytes | None:

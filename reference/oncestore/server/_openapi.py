@@ -7,22 +7,33 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ._answers import CODES
+from ._gate import OPEN
 from ._operations import IN_PATH, OPERATIONS, Operation
 from ._requests import Field
 from ._schemas import SCHEMAS
 
 _ALWAYS = ("INVALID_ARGUMENT", "FORBIDDEN", "TOO_SLOW", "STORAGE_FAILED", "INTERNAL", "UNAVAILABLE")
-_OPEN = ("/healthz", "/openapi.json")
 _TOOK = {"type": "number", "minimum": 0, "description": "Seconds from the request's arrival to its answer."}
 _DESCRIPTION = """Sessions of messages. A message is durable when its addition is answered; a commit archives the live \
 messages, and has each archive extracted once, in order. Adding with a `message_id`, and everything else here, can be \
 repeated safely."""
-# Where the ids in an answer can be used next.
-_LINKS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "session_id": {
-        "create_session": ("describe_session", "add_message", "list_messages", "commit", "delete_session"),
+_SESSION, _HERE = {"session_id": "$response.body#/result/session_id"}, {"session_id": "$request.path.session_id"}
+_TASK = {"task_id": "$response.body#/result/task_id"}
+# What can be asked next, and where in this exchange its parameters are.
+_LINKS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "create_session": {
+        "describe_session": _SESSION,
+        "add_message": _SESSION,
+        "list_messages": _SESSION,
+        "commit": _SESSION,
+        "delete_session": _SESSION,
     },
-    "task_id": {"commit": ("describe_task", "retry_task")},
+    "add_message": {"commit": _HERE, "list_messages": _HERE},
+    "commit": {
+        "describe_task": _TASK,
+        "retry_task": _TASK,
+        "show_archive": {**_SESSION, "archive": "$response.body#/result/archive"},
+    },
 }
 
 
@@ -59,7 +70,7 @@ def document() -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     name = operation.run.__name__
-    secured = operation.path not in _OPEN
+    secured = operation.path not in OPEN
     parameters = [_parameter("path", part, IN_PATH[part]) for part in re.findall(r"\{(\w+)\}", operation.path)] + [
         _parameter("query", part, what) for part, what in operation.query.items()
     ]
@@ -73,11 +84,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "required": ["status", "result", "time"],
         "additionalProperties": False,
     }
-    links = {
-        target: {"operationId": target, "parameters": {id: f"$response.body#/result/{id}"}}
-        for id, sources in _LINKS.items()
-        for target in sources.get(name, ())
-    }
+    links = {target: {"operationId": target, "parameters": where} for target, where in _LINKS.get(name, {}).items()}
     return {
         "operationId": name,
         "summary": operation.summary,
