@@ -318,6 +318,6 @@ def connect(url: str) -> socket.socket:
 def is_open(url: str) -> bool:
     try:
         connect(url).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it was in the queue of a listener that closes
         return False
     return True

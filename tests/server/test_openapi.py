@@ -70,7 +70,7 @@ class TestSchemathesis:
         pytest.importorskip("schemathesis")
 
     def test_a_few_calls_of_each_kind(self, start_server: StartServer, tmp_path: Path) -> None:
-        explore(start_server("--token", "secret"), tmp_path, "--phases=fuzzing,stateful", "--max-examples=3")
+        explore(start_server("--token", "secret"), tmp_path, "--phases=fuzzing,stateful", "--max-examples=2")
 
     @pytest.mark.slow
     def test_many_calls_of_each_kind(self, start_server: StartServer, tmp_path: Path) -> None:
