@@ -9,7 +9,8 @@ from ._errors import UsageError
 def add_arguments(serve: argparse.ArgumentParser) -> None:
     """The options, without importing what they are for."""
     add = serve.add_argument
-    add("root", type=Path, help="the directory of the store, made when it is missing")
+    add("root", type=Path, help="the directory of the store, or its SQLite file; made when it is missing")
+    add("--sqlite", action="store_true", help="a root that is missing becomes an SQLite file instead of a directory")
     add("--host", default="127.0.0.1", help="address to listen at (%(default)s); beyond loopback, give it a token")
     add("--port", type=int, default=8000, help="port to listen at (%(default)s); 0: any free one, which is printed")
     add("--token", help="bearer token that clients have to send; better in the environment, as ONCESTORE_TOKEN")

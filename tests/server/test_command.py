@@ -69,9 +69,13 @@ with httpx.Client(base_url=sys.argv[1] + "/api/v1", timeout=60) as client:
 """
 
 
-def test_after_completed_a_reload_is_empty_and_a_commit_is_skipped(start_server: StartServer) -> None:
+@pytest.mark.parametrize("options", [(), ("--sqlite",)], ids=["directory", "sqlite"])
+def test_after_completed_a_reload_is_empty_and_a_commit_is_skipped(
+    start_server: StartServer, options: tuple[str, ...], tmp_path: Path
+) -> None:
     """And the task survives a restart."""
-    server = start_server()
+    server = start_server(*options)
+    assert (tmp_path / "store").is_file() == bool(options)
     line = [sys.executable, "-c", REPRODUCTION, server.url]
     ran = subprocess.run(line, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

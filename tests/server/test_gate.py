@@ -174,7 +174,7 @@ class Connection:
 
 
 class TestClientsThatGoAway:
-    def test_the_commit_goes_on(self, extractor: Any) -> None:
+    def test_the_commit_goes_on(self, extractor: Any, caplog: pytest.LogCaptureFixture) -> None:
         async def main() -> None:
             extractor.gate = trio.Event()
             async with open_store(MemoryStorage(), extractor) as store:
@@ -191,7 +191,9 @@ class TestClientsThatGoAway:
                 assert await (await store.task("s:1")).wait() == "completed"
             assert extractor.seen == [["one"]]
 
+        caplog.set_level(logging.INFO, "oncestore.server")
         trio.run(main)
+        assert [record.status for record in caplog.records] == [None]  # type: ignore[attr-defined]
 
     def test_half_a_request_does_nothing(self, extractor: Any, caplog: pytest.LogCaptureFixture) -> None:
         async def main() -> None:

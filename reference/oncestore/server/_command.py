@@ -16,6 +16,7 @@ import trio
 
 from oncestore._errors import UsageError
 from oncestore._extraction import Extract
+from oncestore._sqlite import SqliteStorage
 
 from ._digest import digest
 from ._gate import Limits
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     _log_to_stderr()
     work = functools.partial(
         serve,
-        arguments.root,
+        # A path is a directory to the store, which makes it when it is missing.
+        SqliteStorage(arguments.root) if arguments.sqlite or arguments.root.is_file() else arguments.root,
         find_extractor(arguments.extractor) if arguments.extractor else digest,
         host=arguments.host,
         port=arguments.port,

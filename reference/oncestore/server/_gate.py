@@ -52,7 +52,8 @@ class Gate:
 
         async def answer(message: Message) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if not call.disconnected.is_set():
+                status = message.get("status", status)
             await send(message)
 
         self._requests += 1
