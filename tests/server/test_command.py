@@ -234,6 +234,57 @@ def test_of_many_who_make_one_session_at_once_one_succeeds(start_server: StartSe
             assert sorted(threads.map(make, range(8))) == [200] + [409] * 7
 
 
+class TestTheWire:
+    """What clients of HTTP do not do."""
+
+    def test_who_sends_nothing_or_half_a_request_is_let_go(self, start_server: StartServer) -> None:
+        server = start_server("--read-timeout-s", "0.2")
+        for sent, answer in (
+            (b"", b""),
+            (b"GET /healthz HT", b""),
+            (b"GET /healthz HTTP/1.1\r\nhost: x\r\nx: ", b""),
+            (b"POST /api/v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", b"HTTP/1.1 408 "),
+        ):
+            with connect(server.url) as connection, connection.makefile("rb") as received:
+                connection.sendall(sent)
+                assert received.read().startswith(answer)
+
+    @pytest.mark.parametrize(
+        ("request_", "answer"),
+        [
+            (b"GET /healthz HTTP/1.1\r\nhost: x\r\nx: " + b"x" * 99_999 + b"\r\n\r\n", b"HTTP/1.1 431 "),
+            (b"nonsense\r\n\r\n", b"HTTP/1.1 400 "),
+            (
+                b"GET http://elsewhere/api/v1/sessions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+                b"HTTP/1.1 404 ",
+            ),
+            (
+                b"GET /api/v1/sessions HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+                b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                b"HTTP/1.1 403 ",
+            ),
+        ],
+        ids=["large-headers", "nonsense", "proxy", "websocket"],
+    )
+    def test_it_is_refused_and_the_server_goes_on(
+        self, start_server: StartServer, request_: bytes, answer: bytes
+    ) -> None:
+        server = start_server()
+        with connect(server.url) as connection, connection.makefile("rb") as received:
+            connection.sendall(request_)
+            assert received.readline().startswith(answer)
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+        assert server.stop() == 0
+        assert '"level": "error"' not in server.log.read_text()
+
+    def test_several_requests_on_one_connection(self, start_server: StartServer) -> None:
+        """Sent before the first one is answered."""
+        one = b"GET /healthz HTTP/1.1\r\nhost: x\r\n"
+        with connect(start_server().url) as connection, connection.makefile("rb") as received:
+            connection.sendall((one + b"\r\n") * 3 + one + b"connection: close\r\n\r\n")
+            assert received.read().count(b'{"healthy":true}') == 4
+
+
 class TestToken:
     @pytest.mark.parametrize("given", ["option", "environment"])
     def test_a_token(self, start_server: StartServer, given: str) -> None:
