@@ -44,8 +44,8 @@ def until_it_ended(client: httpx.Client, task: str) -> Any:
     return described
 
 
-def until_there(path: Path) -> None:
-    while not path.exists() or not path.read_text():
+def until_begun(folder: Path, extractions: int = 1) -> None:
+    while not (path := folder / "begun").exists() or path.read_text().count("\n") < extractions:
         pass
 
 
@@ -107,7 +107,7 @@ class TestSignals:
                 client.post(f"/sessions/{session}/messages", json={"role": "user", "content": "one"})
             client.post("/sessions/t/commit")
             waiting = threads.submit(other.post, "/sessions/s/commit?wait=true")
-            until_there(tmp_path / "begun")
+            until_begun(tmp_path, extractions=2)
             server.process.send_signal(number)
             while is_open(server.url):
                 pass
@@ -126,7 +126,7 @@ class TestSignals:
             client.post("/sessions", json={"session_id": "s"})
             client.post("/sessions/s/messages", json={"role": "user", "content": "one"})
             waiting = threads.submit(client.post, "/sessions/s/commit?wait=true")
-            until_there(tmp_path / "begun")
+            until_begun(tmp_path)
             server.process.send_signal(signal.SIGTERM)
             response = waiting.result()
             assert response.status_code == 503
@@ -144,7 +144,7 @@ class TestSignals:
             client.post("/sessions", json={"session_id": "s"})
             client.post("/sessions/s/messages", json={"role": "user", "content": "one"})
             client.post("/sessions/s/commit")
-            until_there(tmp_path / "begun")
+            until_begun(tmp_path)
         server.process.send_signal(signal.SIGTERM)
         while is_open(server.url):
             pass
@@ -168,7 +168,7 @@ class TestSignals:
             client.post("/sessions", json={"session_id": "s"})
             client.post("/sessions/s/messages", json={"role": "user", "content": "one", "message_id": "m1"})
             assert client.post("/sessions/s/commit").json()["result"]["status"] == "accepted"
-            until_there(tmp_path / "begun")
+            until_begun(tmp_path)
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
         (tmp_path / "go").touch()
         with client_of(start_server(*slow).url) as client:
