@@ -1,0 +1,157 @@
+"""Kill processes that use one store, at random moments, and see whether anything is lost, done twice, or left undone.
+
+::
+
+    python benchmarks/torture.py --kills 500 --processes 3 --seconds 150
+
+Workers open the store on one root; their clients add, commit and reload. Each is killed with SIGKILL, and replaced by
+another one whose clients go on where the recordings say that theirs stopped. In the end everything comes to rest, and
+the simulator's invariants are checked on what is in the files. The exit code is 1 when one is broken.
+"""
+
+import argparse
+import multiprocessing
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import trio
+from judgement import judge_torture
+from recording import Recording, read_recording
+from workload import Client, Extractor, Place, come_back, come_to_rest
+
+from oncestore import Storage, open_store
+
+_CLIENTS = 4  # of each worker
+_REST_S = 120.0
+_OPTIONS = {"takeover_s": 0.2, "attempts_most": 1_000_000}  # a worker that is killed is nothing against the extractor
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when nothing is broken, 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=150.0, help="over which the kills are spread")
+    parser.add_argument("--storage", choices=["directory"], default="directory")
+    parser.add_argument("--seed", type=int, default=1, help="of what is done, and when; the outcome is up to the machine")
+    parser.add_argument("--keep", type=Path, help="an empty or new directory, to be looked at or judged again")
+    parser.add_argument("--judge", type=Path, help="only judge what an earlier --keep kept")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    if arguments.judge is not None:
+        return _print(arguments.judge, as_json=arguments.json)
+    with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
+        directory = arguments.keep or Path(temporary)
+        Torture(directory, arguments.processes, arguments.seconds, arguments.seed).run(arguments.kills)
+        return _print(directory, as_json=arguments.json)
+
+
+def _print(directory: Path, *, as_json: bool) -> int:
+    judgement = judge_torture(directory)
+    print(judgement.to_json() if as_json else judgement)
+    return 1 if judgement.violations else 0
+
+
+class Torture:
+    """The workers, and who kills them."""
+
+    def __init__(self, directory: Path, processes: int, seconds: float, seed: int) -> None:
+        self._directory = directory
+        self._seconds = seconds
+        self._seed = seed
+        self._fork = multiprocessing.get_context("fork")  # what is imported already makes for short lives
+        self._places = [{_name(slot, client): Place() for client in range(_CLIENTS)} for slot in range(processes)]
+        self._lives = [0] * processes
+        for name in ("recordings", "effects"):
+            (directory / name).mkdir(parents=True)
+
+    def run(self, kills: int) -> None:
+        chance = random.Random(self._seed)
+        began = time.monotonic()
+        moments = sorted(began + chance.uniform(0, self._seconds) for _ in range(kills))
+        workers = [self._start(slot, began) for slot in range(len(self._lives))]
+        recording = Recording(self._directory / "recordings" / "torture.jsonl")
+        for moment in moments:
+            time.sleep(max(0.0, moment - time.monotonic()))
+            slot = chance.randrange(len(workers))
+            self._kill(workers[slot], slot, recording)
+            workers[slot] = self._start(slot, began)
+        for worker in workers:
+            _finish(worker)
+        _finish(self._begin(_rest, self._directory))
+
+    def _start(self, slot: int, began: float) -> BaseProcess:
+        self._lives[slot] += 1
+        until = began + self._seconds
+        return self._begin(_work, self._directory, self._worker(slot), self._places[slot], self._seed, began, until)
+
+    def _begin(self, target: object, *arguments: object) -> BaseProcess:
+        process = self._fork.Process(target=target, args=arguments)
+        process.start()
+        return process
+
+    def _worker(self, slot: int) -> str:
+        return f"w{slot}.{self._lives[slot]}"
+
+    def _kill(self, worker: BaseProcess, slot: int, recording: Recording) -> None:
+        before = time.monotonic_ns()
+        worker.kill()
+        worker.join()
+        if worker.exitcode != -signal.SIGKILL:
+            raise RuntimeError(f"a worker ended by itself, with {worker.exitcode}; what it printed says why")
+        path = self._directory / "recordings" / f"{self._worker(slot)}.jsonl"
+        facts = list(read_recording(path)) if path.exists() else []
+        # After all that it did, and before anybody could get what it held.
+        recording.note("killed", at=max([before, *(fact["at"] for fact in facts[-1:])]), victim=self._worker(slot))
+        for client, place in self._places[slot].items():
+            come_back(place, facts, client)
+
+
+def _name(slot: int, client: int) -> str:
+    return f"w{slot}c{client}"
+
+
+def _finish(worker: BaseProcess) -> None:
+    worker.join(_REST_S)
+    if worker.exitcode != 0:
+        raise RuntimeError(f"a worker ended with {worker.exitcode} (None: not at all); what it printed says why")
+
+
+def _root(directory: Path) -> Path | Storage:
+    return directory / "store"
+
+
+def _work(directory: Path, worker: str, places: dict[str, Place], seed: int, began: float, until: float) -> None:
+    """The life of a worker, perhaps a short one."""
+
+    async def live() -> None:
+        recording = Recording(directory / "recordings" / f"{worker}.jsonl")
+        extractor = Extractor(recording, directory / "effects", seed=str(seed))
+        async with open_store(_root(directory), extractor, **_OPTIONS) as store, trio.open_nursery() as nursery:
+            for name, place in places.items():
+                client = Client(store, recording, name, place, seed=str(seed), began=began, until=until)
+                nursery.start_soon(client.run)
+
+    trio.run(live)
+
+
+def _rest(directory: Path) -> None:
+    """A last worker, that finds whatever the others left."""
+
+    async def live() -> None:
+        recording = Recording(directory / "recordings" / "rest.jsonl")
+        extractor = Extractor(recording, directory / "effects", seed="rest")
+        async with open_store(_root(directory), extractor, **_OPTIONS) as store:
+            await come_to_rest(store, within_s=_REST_S)
+
+    trio.run(live)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
