@@ -45,14 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
     if arguments.judge is not None:
-        return _print(arguments.judge, as_json=arguments.json)
+        return print_judgement(arguments.judge, as_json=arguments.json)
     with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
         directory = arguments.keep or Path(temporary)
+        prepare(directory)
         Torture(directory, arguments.processes, arguments.seconds, arguments.seed).run(arguments.kills)
-        return _print(directory, as_json=arguments.json)
+        return print_judgement(directory, as_json=arguments.json)
 
 
-def _print(directory: Path, *, as_json: bool) -> int:
+def prepare(directory: Path) -> None:
+    """Make the places for what the workers write, beside their store."""
+    for name in ("recordings", "effects"):
+        (directory / name).mkdir(parents=True)
+
+
+def print_judgement(directory: Path, *, as_json: bool) -> int:
+    """Say what was found; the exit code."""
     judgement = judge_torture(directory)
     print(judgement.to_json() if as_json else judgement)
     return 1 if judgement.violations else 0
@@ -68,8 +76,6 @@ class Torture:
         self._fork = multiprocessing.get_context("fork")  # what is imported already makes for short lives
         self._places = [{_name(slot, client): Place() for client in range(_CLIENTS)} for slot in range(processes)]
         self._lives = [0] * processes
-        for name in ("recordings", "effects"):
-            (directory / name).mkdir(parents=True)
 
     def run(self, kills: int) -> None:
         chance = random.Random(self._seed)
@@ -130,12 +136,15 @@ def _root(directory: Path) -> Path | Storage:
 def _work(directory: Path, worker: str, places: dict[str, Place], seed: int, began: float, until: float) -> None:
     """The life of a worker, perhaps a short one."""
 
+    def ended() -> bool:
+        return time.monotonic() >= until
+
     async def live() -> None:
         recording = Recording(directory / "recordings" / f"{worker}.jsonl")
         extractor = Extractor(recording, directory / "effects", seed=str(seed))
         async with open_store(_root(directory), extractor, **_OPTIONS) as store, trio.open_nursery() as nursery:
             for name, place in places.items():
-                client = Client(store, recording, name, place, seed=str(seed), began=began, until=until)
+                client = Client(store, recording, name, place, seed=str(seed), began=began, ended=ended)
                 nursery.start_soon(client.run)
 
     trio.run(live)

@@ -6,7 +6,7 @@ add that was never answered, with the same id, until it is.
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from oncestore import (
     SessionStore,
 )
 
-TORN_BY_STORAGE = (NotStored, OutcomeUnknown, ExtractionInterrupted)
+_TROUBLE = (NotStored, OutcomeUnknown, ExtractionInterrupted, OSError)  # what a failing storage may lead to
 _SESSION_S = 2.0  # a session is in use for so long, so that there are many, and each is small enough to be judged
 _LONG = "long"  # but this one is used from the beginning to the end
 _EXTRACTOR_S = 0.02  # at most
@@ -56,10 +56,18 @@ def content(message: str) -> str:
 
 
 class Client:
-    """One client, of one store; ``until`` is when it begins nothing new any more, by the clock of the recordings."""
+    """One client, of one store. After ``ended`` it begins nothing new."""
 
     def __init__(
-        self, store: SessionStore, recording: Recording, name: str, place: Place, *, seed: str, began: float, until: float
+        self,
+        store: SessionStore,
+        recording: Recording,
+        name: str,
+        place: Place,
+        *,
+        seed: str,
+        began: float,
+        ended: Callable[[], bool],
     ) -> None:
         self._store = store
         self._recording = recording
@@ -67,17 +75,17 @@ class Client:
         self._place = place
         self._random = random.Random(f"{seed} {name} {place.number}")
         self._began = began
-        self._until = until
+        self._ended = ended
         self._created: set[str] = set()  # sessions that are known to be there
 
     async def run(self) -> None:
-        while self._place.unanswered or time.monotonic() < self._until:
+        while self._place.unanswered or not self._ended():
             if not self._place.unanswered:
                 self._place.number += 1
                 self._place.session = self._choose_session()
             try:
                 await self._operate()
-            except TORN_BY_STORAGE as error:
+            except _TROUBLE as error:
                 self._note("error", error=f"{type(error).__name__}: {error}")
 
     def _choose_session(self) -> str:
