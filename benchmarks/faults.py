@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import trio
+
 from faulty_storage import FaultyStorage
+from oncestore import DirectoryStorage, open_store
 from recording import Recording
 from torture import prepare, print_judgement
 from workload import Client, Extractor, Place, come_to_rest
-
-from oncestore import DirectoryStorage, open_store
 
 _STORES = 3
 _CLIENTS = 4  # of each store

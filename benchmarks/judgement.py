@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
 
-from recording import Fact, read_recordings
-from workload import content
-
 from racewindow.kernel.violation import Violation
 from racewindow.sessions import Archive, Capabilities, History, Observation, Operation
 from racewindow.sessions.history import ArchiveState, Call, Handover
 from racewindow.sessions.invariants import judge, report
 from racewindow.sessions.invariants.extracted_once import pairs
+from recording import Fact, read_recordings
+from workload import content
 
 _COUNTED = {
     "nothing-lost": "lost",

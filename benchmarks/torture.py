@@ -21,11 +21,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import trio
+
 from judgement import judge_torture
+from oncestore import Storage, open_store
 from recording import Recording, read_recording
 from workload import Client, Extractor, Place, come_back, come_to_rest
-
-from oncestore import Storage, open_store
 
 _CLIENTS = 4  # of each worker
 _REST_S = 120.0
@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=150.0, help="over which the kills are spread")
     parser.add_argument("--storage", choices=["directory"], default="directory")
-    parser.add_argument("--seed", type=int, default=1, help="of what is done, and when; the outcome is up to the machine")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of what is done, and when; the outcome is up to the machine"
+    )
     parser.add_argument("--keep", type=Path, help="an empty or new directory, to be looked at or judged again")
     parser.add_argument("--judge", type=Path, help="only judge what an earlier --keep kept")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
-from recording import Fact, Recording
 
 from oncestore import (
     AlreadyExists,
@@ -22,6 +21,7 @@ from oncestore import (
     OutcomeUnknown,
     SessionStore,
 )
+from recording import Fact, Recording
 
 _TROUBLE = (NotStored, OutcomeUnknown, ExtractionInterrupted, OSError)  # what a failing storage may lead to
 _SESSION_S = 2.0  # a session is in use for so long, so that there are many, and each is small enough to be judged
@@ -136,9 +136,7 @@ class Client:
         self._note("reloaded", messages=[message.id for message in messages])
 
     def _note(self, what: str, **members: object) -> None:
-        self._recording.note(
-            what, client=self._name, number=self._place.number, session=self._place.session, **members
-        )
+        self._recording.note(what, client=self._name, number=self._place.number, session=self._place.session, **members)
 
 
 class Extractor:
