@@ -17,7 +17,7 @@ class Recording:
         self.name = path.stem
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
-    def note(self, what: str, *, at: int | None = None, **members: object) -> None:
+    def note(self, what: str, *, at: int | None = None, **members: Any) -> None:
         """Write a fact down. ``at`` is in nanoseconds, by the clock that all processes share; now, if not given."""
         fact = {"at": time.monotonic_ns() if at is None else at, "what": what, "worker": self.name} | members
         # One write, and no buffer of ours: the page cache survives the process.

@@ -16,7 +16,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -29,7 +30,8 @@ from workload import Client, Extractor, Place, come_back, come_to_rest
 
 _CLIENTS = 4  # of each worker
 _REST_S = 120.0
-_OPTIONS = {"takeover_s": 0.2, "attempts_most": 1_000_000}  # a worker that is killed is nothing against the extractor
+# A worker that is killed is nothing against the extractor.
+_open_store = partial(open_store, takeover_s=0.2, attempts_most=1_000_000)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +101,7 @@ class Torture:
         until = began + self._seconds
         return self._begin(_work, self._directory, self._worker(slot), self._places[slot], self._seed, began, until)
 
-    def _begin(self, target: object, *arguments: object) -> BaseProcess:
+    def _begin(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
         process = self._fork.Process(target=target, args=arguments)
         process.start()
         return process
@@ -144,7 +146,7 @@ def _work(directory: Path, worker: str, places: dict[str, Place], seed: int, beg
     async def live() -> None:
         recording = Recording(directory / "recordings" / f"{worker}.jsonl")
         extractor = Extractor(recording, directory / "effects", seed=str(seed))
-        async with open_store(_root(directory), extractor, **_OPTIONS) as store, trio.open_nursery() as nursery:
+        async with _open_store(_root(directory), extractor) as store, trio.open_nursery() as nursery:
             for name, place in places.items():
                 client = Client(store, recording, name, place, seed=str(seed), began=began, ended=ended)
                 nursery.start_soon(client.run)
@@ -158,7 +160,7 @@ def _rest(directory: Path) -> None:
     async def live() -> None:
         recording = Recording(directory / "recordings" / "rest.jsonl")
         extractor = Extractor(recording, directory / "effects", seed="rest")
-        async with open_store(_root(directory), extractor, **_OPTIONS) as store:
+        async with _open_store(_root(directory), extractor) as store:
             await come_to_rest(store, within_s=_REST_S)
 
     trio.run(live)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -135,7 +136,7 @@ class Client:
         messages = await self._store.session(self._place.session).reload()
         self._note("reloaded", messages=[message.id for message in messages])
 
-    def _note(self, what: str, **members: object) -> None:
+    def _note(self, what: str, **members: Any) -> None:
         self._recording.note(what, client=self._name, number=self._place.number, session=self._place.session, **members)
 
 
