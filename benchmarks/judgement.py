@@ -5,6 +5,7 @@ history for the simulator's invariants; a step is the place of a fact in the mer
 """
 
 import json
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -56,6 +57,28 @@ class Directory:
         return place.read_bytes() if place.is_file() else b""
 
 
+class Database:
+    """The files of a SqliteStorage."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+
+    def names(self, path: str) -> list[str]:
+        query = "SELECT name FROM nodes WHERE parent = ? ORDER BY name"
+        return [name for (name,) in self._connection.execute(query, (self._node(path),))]
+
+    def content(self, path: str) -> bytes:
+        query = "SELECT data FROM pieces WHERE node = ? ORDER BY start"
+        return b"".join(data for (data,) in self._connection.execute(query, (self._node(path),)))
+
+    def _node(self, path: str) -> int | None:
+        node: int | None = 0
+        for name in path.split("/"):
+            query = "SELECT id FROM nodes WHERE parent = ? AND name = ?"
+            (node,) = self._connection.execute(query, (node, name)).fetchone() or (None,)
+        return node
+
+
 @dataclass(slots=True, kw_only=True)
 class Judgement:
     """Counts of messages, but for ``kills``, ``faults`` and ``other``, and the violations found.
@@ -95,7 +118,8 @@ class Judgement:
 def judge_torture(directory: Path) -> Judgement:
     """Read everything, and judge one session after the other."""
     facts = read_recordings(directory / "recordings")
-    files = Directory(directory / "store")
+    root = directory / "store"
+    files: Files = Directory(root) if root.is_dir() else Database(root.with_suffix(".sqlite"))
     effects = {path.name for path in (directory / "effects").iterdir()}
     whats = Counter(fact["what"] for fact in facts)
     judgement = Judgement(kills=whats["killed"], faults=whats["fault"])

@@ -24,7 +24,7 @@ from pathlib import Path
 import trio
 
 from judgement import judge_torture
-from oncestore import Storage, open_store
+from oncestore import SqliteStorage, Storage, open_store
 from recording import Recording, read_recording
 from workload import Client, Extractor, Place, come_back, come_to_rest
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=150.0, help="over which the kills are spread")
-    parser.add_argument("--storage", choices=["directory"], default="directory")
+    parser.add_argument("--storage", choices=["directory", "sqlite"], default="directory")
     parser.add_argument(
         "--seed", type=int, default=1, help="of what is done, and when; the outcome is up to the machine"
     )
@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="torture-") as temporary:
         directory = arguments.keep or Path(temporary)
         prepare(directory)
-        Torture(directory, arguments.processes, arguments.seconds, arguments.seed).run(arguments.kills)
+        root = directory / ("store" if arguments.storage == "directory" else "store.sqlite")
+        Torture(directory, root, arguments.processes, arguments.seconds, arguments.seed).run(arguments.kills)
         return print_judgement(directory, as_json=arguments.json)
 
 
@@ -73,8 +74,9 @@ def print_judgement(directory: Path, *, as_json: bool) -> int:
 class Torture:
     """The workers, and who kills them."""
 
-    def __init__(self, directory: Path, processes: int, seconds: float, seed: int) -> None:
+    def __init__(self, directory: Path, root: Path, processes: int, seconds: float, seed: int) -> None:
         self._directory = directory
+        self._root = root
         self._seconds = seconds
         self._seed = seed
         self._fork = multiprocessing.get_context("fork")  # what is imported already makes for short lives
@@ -94,12 +96,12 @@ class Torture:
             workers[slot] = self._start(slot, began)
         for worker in workers:
             _finish(worker)
-        _finish(self._begin(_rest, self._directory))
+        _finish(self._begin(_rest, self._root))
 
     def _start(self, slot: int, began: float) -> BaseProcess:
         self._lives[slot] += 1
         until = began + self._seconds
-        return self._begin(_work, self._directory, self._worker(slot), self._places[slot], self._seed, began, until)
+        return self._begin(_work, self._root, self._worker(slot), self._places[slot], self._seed, began, until)
 
     def _begin(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
         process = self._fork.Process(target=target, args=arguments)
@@ -133,20 +135,20 @@ def _finish(worker: BaseProcess) -> None:
         raise RuntimeError(f"a worker ended with {worker.exitcode} (None: not at all); what it printed says why")
 
 
-def _root(directory: Path) -> Path | Storage:
-    return directory / "store"
+def _storage(root: Path) -> Path | Storage:
+    return SqliteStorage(root) if root.suffix else root
 
 
-def _work(directory: Path, worker: str, places: dict[str, Place], seed: int, began: float, until: float) -> None:
+def _work(root: Path, worker: str, places: dict[str, Place], seed: int, began: float, until: float) -> None:
     """The life of a worker, perhaps a short one."""
 
     def ended() -> bool:
         return time.monotonic() >= until
 
     async def live() -> None:
-        recording = Recording(directory / "recordings" / f"{worker}.jsonl")
-        extractor = Extractor(recording, directory / "effects", seed=str(seed))
-        async with _open_store(_root(directory), extractor) as store, trio.open_nursery() as nursery:
+        recording = Recording(root.parent / "recordings" / f"{worker}.jsonl")
+        extractor = Extractor(recording, root.parent / "effects", seed=str(seed))
+        async with _open_store(_storage(root), extractor) as store, trio.open_nursery() as nursery:
             for name, place in places.items():
                 client = Client(store, recording, name, place, seed=str(seed), began=began, ended=ended)
                 nursery.start_soon(client.run)
@@ -154,13 +156,13 @@ def _work(directory: Path, worker: str, places: dict[str, Place], seed: int, beg
     trio.run(live)
 
 
-def _rest(directory: Path) -> None:
+def _rest(root: Path) -> None:
     """A last worker, that finds whatever the others left."""
 
     async def live() -> None:
-        recording = Recording(directory / "recordings" / "rest.jsonl")
-        extractor = Extractor(recording, directory / "effects", seed="rest")
-        async with _open_store(_root(directory), extractor) as store:
+        recording = Recording(root.parent / "recordings" / "rest.jsonl")
+        extractor = Extractor(recording, root.parent / "effects", seed="rest")
+        async with _open_store(_storage(root), extractor) as store:
             await come_to_rest(store, within_s=_REST_S)
 
     trio.run(live)
