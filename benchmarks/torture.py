@@ -104,7 +104,7 @@ class Torture:
         return self._begin(_work, self._root, self._worker(slot), self._places[slot], self._seed, began, until)
 
     def _begin(self, target: Callable[..., None], *arguments: object) -> BaseProcess:
-        process = self._fork.Process(target=target, args=arguments)
+        process = self._fork.Process(target=target, args=arguments, daemon=True)
         process.start()
         return process
 
