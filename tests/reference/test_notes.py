@@ -3,6 +3,7 @@
 import errno
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
@@ -13,7 +14,7 @@ class _Unvouched(MemoryStorage):
     """Its disk is full whenever somebody wants to note that all is well."""
 
     @asynccontextmanager
-    async def lock(self, path: str, *, wait: bool = True) -> AsyncGenerator[Lock]:
+    async def lock(self, path: str, *, wait: bool = True) -> AsyncGenerator[Any]:
         async with super().lock(path, wait=wait) as lock:
             yield _UnvouchedLock(lock)
 

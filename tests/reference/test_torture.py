@@ -73,9 +73,9 @@ def change_a_message(directory: Path) -> None:
     log.write_bytes(log.read_bytes().replace("é".encode(), b"e", 1))
 
 
-def swap_two_lines(directory: Path) -> None:
-    log = first(directory / "store", "extraction.json") / "messages.jsonl"
-    log.write_bytes(b"".join(reversed(log.read_bytes().splitlines(keepends=True))))
+def turn_round(directory: Path) -> None:
+    for log in directory.glob("store/sessions/*/archives/*/messages.jsonl"):  # one may hold a single add of each client
+        log.write_bytes(b"".join(reversed(log.read_bytes().splitlines(keepends=True))))
 
 
 def commit_twice(directory: Path) -> None:
@@ -115,7 +115,7 @@ def extract_again(directory: Path) -> None:
     [
         (lose_a_line, "nothing-lost", "lost"),
         (change_a_message, "nothing-lost", "lost"),
-        (swap_two_lines, "order-kept", "other"),
+        (turn_round, "order-kept", "other"),
         (commit_twice, "committed-once", "twice"),
         (forget_an_extraction, "nothing-stranded", "stranded"),
         (extract_other_messages, "nothing-stranded", "stranded"),
