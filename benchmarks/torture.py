@@ -89,13 +89,18 @@ class Torture:
         moments = sorted(began + chance.uniform(0, self._seconds) for _ in range(kills))
         workers = [self._start(slot, began) for slot in range(len(self._lives))]
         recording = Recording(self._directory / "recordings" / "torture.jsonl")
-        for moment in moments:
-            time.sleep(max(0.0, moment - time.monotonic()))
-            slot = chance.randrange(len(workers))
-            self._kill(workers[slot], slot, recording)
-            workers[slot] = self._start(slot, began)
-        for worker in workers:
-            _finish(worker)
+        try:
+            for moment in moments:
+                time.sleep(max(0.0, moment - time.monotonic()))
+                slot = chance.randrange(len(workers))
+                self._kill(workers[slot], slot, recording)
+                workers[slot] = self._start(slot, began)
+            for worker in workers:
+                _finish(worker)
+        finally:
+            for worker in workers:  # that had no chance to finish, for another one failed
+                worker.kill()
+                worker.join()
         _finish(self._begin(_rest, self._root))
 
     def _start(self, slot: int, began: float) -> BaseProcess:
