@@ -20,6 +20,7 @@ from racewindow.kernel import Limits as Limits
 from racewindow.kernel import Run as Run
 from racewindow.kernel import Violation as Violation
 from racewindow.kernel import World as World
+from racewindow.search import DPOR as DPOR
 from racewindow.search import Bounded as Bounded
 from racewindow.search import Exploration as Exploration
 from racewindow.search import RandomWalk as RandomWalk

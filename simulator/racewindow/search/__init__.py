@@ -9,6 +9,7 @@ from racewindow.search._reproduce import check_token as check_token
 from racewindow.search._reproduce import replay as replay
 from racewindow.search._reproduce import replayed as replayed
 from racewindow.search.bounded import Bounded as Bounded
+from racewindow.search.dpor import DPOR as DPOR
 from racewindow.search.random_walk import RandomWalk as RandomWalk
 from racewindow.search.replay import Replay as Replay
 from racewindow.search.strategy import Strategy as Strategy

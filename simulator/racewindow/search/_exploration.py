@@ -69,6 +69,9 @@ class Exploration:
         schedules, failures, unknowns: counts.
         complete: whether every schedule within the bound was run.
         interrupted: whether the user stopped it.
+        classes: distinct happens-before classes among the schedules; None where the strategy does not tell them apart.
+        blocked: schedules that a reduction began and gave up, because they were equivalent to others.
+        footprints: how much a reduction knew about what steps touch; empty without one.
         first: the first failing schedule.
         found: all schedules in brief, in order.
         seconds: wall-clock time taken.
@@ -85,6 +88,9 @@ class Exploration:
     unknowns: int
     complete: bool
     interrupted: bool
+    classes: int | None = None
+    blocked: int = 0
+    footprints: str = ""
     first: Found | None
     found: tuple[Found, ...] = field(repr=False)
     seconds: float = field(repr=False)

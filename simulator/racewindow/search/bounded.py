@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from racewindow.errors import ReplayDiverged, UsageError
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import Task
-from racewindow.search._subject import NOT_REPEATED
+from racewindow.search._shape import Shape, diverged, ended_early, shape_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class _Fork:
 
     __slots__ = ("next", "options", "shape", "spent")
 
-    def __init__(self, options: list[int], spent: int, shape: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, options: list[int], spent: int, shape: Shape) -> None:
         self.options = options  # indexes into the enabled tasks, the default first
         self.next = 0  # which option this schedule takes
         self.spent = spent  # preemptions spent before this place
@@ -84,10 +84,10 @@ class BoundedSearch:
             return current  # the budget is spent (and no timer offers itself): nothing to decide
         if self._depth < len(self._stack):
             fork = self._stack[self._depth]
-            if fork.shape != _shape(enabled):
-                raise ReplayDiverged(_diverged(self._depth, fork.shape, enabled))
+            if fork.shape != shape_of(enabled):
+                raise ReplayDiverged(diverged(self._depth, fork.shape, enabled))
         else:
-            fork = _Fork(self._options(enabled, current), self._spent, _shape(enabled))
+            fork = _Fork(self._options(enabled, current), self._spent, shape_of(enabled))
             self._stack.append(fork)
         self._depth += 1
         chosen = fork.options[fork.next]
@@ -106,19 +106,4 @@ class BoundedSearch:
 
     def end(self, run: Run) -> None:
         if self._depth < len(self._stack):
-            raise ReplayDiverged(
-                f"the subject does not repeat itself: the same schedule came to choice {len(self._stack)} first, and ended after "
-                f"choice {self._depth} the second time. {NOT_REPEATED}"
-            )
-
-
-def _shape(enabled: list[Task]) -> tuple[tuple[str, str], ...]:
-    return tuple([(task.name, task.point.label) for task in enabled])
-
-
-def _diverged(choice: int, expected: tuple[tuple[str, str], ...], enabled: list[Task]) -> str:
-    first, now = (", ".join(f"{task} at {label}" for task, label in shape) for shape in (expected, _shape(enabled)))
-    return (
-        f"the subject does not repeat itself: at choice {choice} of the same schedule there stood first {first}, "
-        f"and now {now}. {NOT_REPEATED}"
-    )
+            raise ReplayDiverged(ended_early(len(self._stack), self._depth))
