@@ -1,12 +1,14 @@
-"""What the files of an archive say. Everything about a commit is derived from them; nothing here writes."""
+"""What the files of an archive say. Everything about a commit is derived from them: there is no second truth."""
 
 from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from . import _layout as layout
-from ._errors import Corrupt
-from ._log import read_log
+from ._errors import Corrupt, UnknownSession
+from ._ids import Ids, from_bytes
+from ._log import LogReader
 from ._messages import Message
 from ._storage import Storage
 
@@ -14,8 +16,17 @@ Status = Literal["accepted", "running", "completed", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A commit: the idempotency ``key`` handed to the extractor, the size of the log in bytes, and when, in seconds."""
+
+    key: str
+    bytes: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an archive: the extractor's ``text``, or the ``error`` of the last of ``attempts`` attempts."""
+    """What came of a commit: the extractor's ``text``, or the ``error`` of the last of ``attempts``; when, in seconds."""
 
     text: str | None = None
     error: str | None = None
@@ -24,40 +35,73 @@ class Outcome:
 
 
 async def archive_numbers(storage: Storage, session: str) -> list[int]:
-    """The archives there are, ascending; a session that never committed has none. One call: list."""
+    """The archives there are, ascending. One call: list. Raises UnknownSession."""
     try:
         names = await storage.list(layout.archives(session))
-    except FileNotFoundError:
-        return []
+    except FileNotFoundError as error:
+        raise UnknownSession(f"there is no session {session!r} here; create it first") from error
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 async def read_status(storage: Storage, session: str, number: int) -> Status:
-    """accepted, completed or failed. One call: list. Raises FileNotFoundError without an archive."""
+    """accepted, running, completed or failed. One call: list. Raises FileNotFoundError without an archive.
+
+    ``running`` means that an attempt was begun; whoever began it may be dead, and another one about to try again.
+    """
     names = await storage.list(layout.archive(session, number))
     # A success beats a failure: a retry that succeeded leaves the record of the failure where it is.
-    return "completed" if layout.EXTRACTION in names else "failed" if layout.FAILURE in names else "accepted"
+    if layout.EXTRACTION in names:
+        return "completed"
+    return "failed" if layout.FAILURE in names else "running" if count_attempts(names) else "accepted"
+
+
+def count_attempts(names: Sequence[str]) -> int:
+    """How often the extractor was handed an archive that holds these files."""
+    return sum(name.startswith("attempt-") for name in names)
 
 
 async def read_outcome(storage: Storage, session: str, number: int) -> Outcome | None:
     """What is recorded; None while there is nothing. Calls: list, read. Raises Corrupt."""
     status = await read_status(storage, session, number)
-    if status == "accepted":
+    if status not in ("completed", "failed"):
         return None
-    name = layout.EXTRACTION if status == "completed" else layout.FAILURE
-    path = f"{layout.archive(session, number)}/{name}"
+    path = f"{layout.archive(session, number)}/{layout.EXTRACTION if status == 'completed' else layout.FAILURE}"
     try:
         return Outcome(**await layout.read_json(storage, path))
     except TypeError as error:
         raise Corrupt(path, 1, "not the members of an outcome") from error
 
 
+async def read_claim(storage: Storage, session: str, number: int) -> Claim:
+    """One call: read. Raises Corrupt, and FileNotFoundError without an archive."""
+    path = f"{layout.archive(session, number)}/{layout.CLAIM}"
+    try:
+        return Claim(**await layout.read_json(storage, path))
+    except TypeError as error:
+        raise Corrupt(path, 1, "not the members of a claim") from error
+
+
 async def read_claimed(storage: Storage, session: str, number: int) -> tuple[Sequence[Message], str]:
-    """What was claimed, and the idempotency key for it. Calls: read, read. Raises Corrupt."""
+    """What was claimed, and the idempotency key for it. Calls: read, chunks. Raises Corrupt."""
+    claim = await read_claim(storage, session, number)
+    log = LogReader(storage, layout.log(layout.archive(session, number)))
+    async with aclosing(log.messages()) as read:
+        messages = [message async for message in read]
+    if log.size != claim.bytes:
+        raise Corrupt(log.path, log.count + 1, f"{claim.bytes} bytes were claimed and {log.size} are here")
+    return messages, claim.key
+
+
+async def read_ids(storage: Storage, session: str, number: int) -> Ids:
+    """The message ids of an archive, from its index. Calls: read; without an index: chunks, put_durably."""
     directory = layout.archive(session, number)
-    claim = await layout.read_json(storage, f"{directory}/{layout.CLAIM}")
-    log = await read_log(storage, layout.log(directory))
-    if len(log.messages) != claim.get("messages"):
-        why = f"{claim.get('messages')} messages were claimed and {len(log.messages)} are here"
-        raise Corrupt(layout.log(directory), len(log.messages) + 1, why)
-    return log.messages, str(claim["key"])
+    with suppress(FileNotFoundError):
+        if (ids := from_bytes(await storage.read(f"{directory}/{layout.IDS}"))) is not None:
+            return ids
+    ids = Ids()
+    async with aclosing(LogReader(storage, layout.log(directory)).messages()) as messages:
+        async for message in messages:
+            ids.add(message.id)
+    with suppress(OSError):  # one that cannot be kept will be made again
+        await layout.put_durably(storage, directory, layout.IDS, ids.to_bytes())
+    return ids

@@ -12,7 +12,7 @@ from . import _layout as layout
 from ._archive import archive_numbers, read_outcome, read_status
 from ._directory import DirectoryStorage
 from ._errors import StoreError, UsageError
-from ._log import read_log
+from ._log import read_messages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,20 +38,21 @@ async def _show(storage: DirectoryStorage, session: str | None) -> str:
     if session is None:
         rows = [["session", "live", "archives", "unfinished", "failed"]]
         for name in sessions:
-            live, numbers = await read_log(storage, layout.log(layout.live(name))), await archive_numbers(storage, name)
-            states = [await read_status(storage, name, number) for number in numbers]
-            counts = (len(live.messages), len(states), states.count("accepted"), states.count("failed"))
+            live = await read_messages(storage, layout.log(layout.live(name)))
+            states = [await read_status(storage, name, number) for number in await archive_numbers(storage, name)]
+            finished, failed = states.count("completed") + states.count("failed"), states.count("failed")
+            counts = (len(live), len(states), len(states) - finished, failed)
             rows.append([name, *map(str, counts)])
     elif layout.check_session_id(session) not in sessions:
         raise UsageError(f"there is no session {session!r} here; 'oncestore show {storage.root}' lists those there are")
     else:
         rows = [["task", "messages", "status", "text or error"]]
         for number in await archive_numbers(storage, session):
-            log = await read_log(storage, layout.log(layout.archive(session, number)))
+            messages = await read_messages(storage, layout.log(layout.archive(session, number)))
             outcome, status = await read_outcome(storage, session, number), await read_status(storage, session, number)
             said = "" if outcome is None else json.dumps(outcome.text if outcome.error is None else outcome.error)
-            rows.append([f"{session}:{number}", str(len(log.messages)), status, said])
-        live = await read_log(storage, layout.log(layout.live(session)))
-        rows.append(["live", str(len(live.messages)), "", ""])
+            rows.append([f"{session}:{number}", str(len(messages)), status, said])
+        live = await read_messages(storage, layout.log(layout.live(session)))
+        rows.append(["live", str(len(live)), "", ""])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

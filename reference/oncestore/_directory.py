@@ -1,34 +1,18 @@
-"""Storage in a real directory: real fsync, and flock for locks, since the kernel drops it when its holder dies."""
+"""Storage in a real directory: what is to be durable is fsynced, in one visit to a worker thread."""
 
-import fcntl
+import errno
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 import trio
 
 from ._errors import UsageError
-from ._storage import Mode
+from ._locks import FileLock, FileLocks
+from ._storage import FsyncFailed
 
-_POLL_FIRST_S = 0.001
-_POLL_MOST_S = 0.05
-_FLAGS = {"append": os.O_CREAT, "create": os.O_CREAT | os.O_EXCL, "replace": os.O_CREAT | os.O_TRUNC}
-
-
-class _File:
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    async def write(self, data: bytes) -> None:
-        await trio.to_thread.run_sync(_write_all, self._descriptor, data)
-
-    async def fsync(self) -> None:
-        await trio.to_thread.run_sync(os.fsync, self._descriptor)
-
-    async def close(self) -> None:
-        await trio.to_thread.run_sync(os.close, self._descriptor)
+_CHUNK = 1 << 18
 
 
 class DirectoryStorage:
@@ -36,8 +20,7 @@ class DirectoryStorage:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        # flock excludes processes, but asking the kernel in a loop is no way to queue the tasks of one process.
-        self._queues: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+        self._locks = FileLocks(self.root)
 
     def __repr__(self) -> str:
         return f"<DirectoryStorage {str(self.root)!r}>"
@@ -49,12 +32,27 @@ class DirectoryStorage:
     async def read(self, path: str) -> bytes:
         return await trio.to_thread.run_sync(self._at(path).read_bytes)
 
+    async def chunks(self, path: str, start: int = 0) -> AsyncGenerator[bytes]:
+        descriptor, chunk = await trio.to_thread.run_sync(_open_and_read, self._at(path), start)
+        try:
+            while chunk:
+                yield chunk
+                start += len(chunk)
+                # A short piece was the last one: whoever reads without a lock takes the file as it was.
+                if len(chunk) < _CHUNK:
+                    return
+                chunk = await trio.to_thread.run_sync(os.pread, descriptor, _CHUNK, start)
+        finally:
+            os.close(descriptor)
+
     async def list(self, path: str) -> list[str]:
         return sorted(await trio.to_thread.run_sync(os.listdir, self._at(path)))
 
-    async def open(self, path: str, mode: Mode) -> _File:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | _FLAGS[mode]
-        return _File(await trio.to_thread.run_sync(os.open, self._at(path), flags, 0o666))
+    async def append(self, path: str, data: bytes) -> None:
+        await trio.to_thread.run_sync(_put, self._at(path), data, os.O_APPEND)
+
+    async def write(self, path: str, data: bytes) -> None:
+        await trio.to_thread.run_sync(_put, self._at(path), data, os.O_TRUNC)
 
     async def make_directory(self, path: str) -> None:
         await trio.to_thread.run_sync(self._at(path).mkdir)
@@ -63,26 +61,14 @@ class DirectoryStorage:
         await trio.to_thread.run_sync(_rename, self._at(source), self._at(target))
 
     async def remove(self, path: str) -> None:
-        await trio.to_thread.run_sync(self._at(path).unlink)
+        await trio.to_thread.run_sync(_remove, self._at(path))
 
     async def fsync_directory(self, path: str) -> None:
         await trio.to_thread.run_sync(_fsync_directory, self._at(path))
 
-    @asynccontextmanager
-    async def lock(self, path: str) -> AsyncIterator[None]:
-        place = self._at(path)
-        queue = self._queues.setdefault(path, trio.Lock())
-        async with queue:
-            pause_s = _POLL_FIRST_S
-            # Polled, for a thread that blocks in flock could not be cancelled.
-            while (descriptor := await trio.to_thread.run_sync(_try_flock, place)) is None:
-                await trio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _POLL_MOST_S)
-            try:
-                yield
-            finally:
-                # The file stays: whoever removed it could let two holders in, one on the old file and one on the new.
-                os.close(descriptor)
+    def lock(self, path: str, *, wait: bool = True) -> AbstractAsyncContextManager[FileLock]:
+        self._at(path)
+        return self._locks.hold(path, wait=wait)
 
     def _at(self, path: str) -> Path:
         if path.startswith("/") or ".." in path.split("/"):
@@ -90,22 +76,60 @@ class DirectoryStorage:
         return self.root / path
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _open_and_read(path: Path, start: int) -> tuple[int, bytes]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return descriptor, os.pread(descriptor, _CHUNK, start)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _put(path: Path, data: bytes, how: int) -> None:
+    """Write at the end, or anew, and fsync; when the disk is full, be as if nothing had happened."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
+        except OSError as error:
+            try:
+                os.ftruncate(descriptor, size)
+            except OSError:
+                raise FsyncFailed(*error.args) from error
+            raise
+        _fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise FsyncFailed(*error.args) from error
 
 
 def _rename(source: Path, target: Path) -> None:
     # POSIX lets a directory silently replace an empty one.
     if target.is_dir():
-        raise FileExistsError(f"{target} is a directory")
+        raise FileExistsError(errno.EEXIST, "there is a directory", str(target))
     source.rename(target)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except (IsADirectoryError, PermissionError):  # which of them, for a directory, depends on the system
+        path.rmdir()
 
 
 def _fsync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        _fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -116,25 +140,3 @@ def _make_durably(path: Path) -> None:
     _make_durably(path.parent)
     path.mkdir(exist_ok=True)
     _fsync_directory(path.parent)
-
-
-def _try_flock(path: Path) -> int | None:
-    """A descriptor that holds the lock, or None while somebody else does."""
-    try:
-        descriptor = _open_lock(path)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _open_lock(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

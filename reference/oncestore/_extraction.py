@@ -5,18 +5,24 @@ that has a durable result keeps one, and a claim that is durable stays so. Whate
 between its last rename and its last fsync is done again before anything is built, or said, upon it.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import trio
 
 from . import _layout as layout
-from ._archive import Outcome, Status, read_claimed, read_outcome, read_status
-from ._errors import ExtractionInterrupted, StoreError
+from ._archive import Outcome, Status, count_attempts, read_claimed, read_status
+from ._errors import Corrupt, ExtractionInterrupted, StoreError
 from ._messages import Message
-from ._storage import Storage
 from ._task import Progress
+
+if TYPE_CHECKING:
+    from ._store import SessionStore
 
 Extract = Callable[[Sequence[Message], str], Awaitable[str]]
 
@@ -24,117 +30,196 @@ _logger = logging.getLogger("oncestore")
 
 
 class Extraction:
-    """The archives of one session, as one store sees them."""
+    """The archives of one session, as one store sees them. One worker at a time sees to all of them."""
 
-    def __init__(
-        self, storage: Storage, session: str, extract: Extract, clock: Callable[[], float], nursery: trio.Nursery
-    ) -> None:
-        self.storage = storage
+    def __init__(self, store: SessionStore, session: str) -> None:
         self.session = session
-        self.extract = extract
-        self.clock = clock
-        self.nursery = nursery
         self.under_way: dict[int, Progress] = {}
-        self.claimed = 0  # claims up to this one are durable
-        self.settled = 0  # results up to this one exist and are durable
-        self.closed: StoreError | None = None  # why nothing can be started any more
+        self._store = store
+        self._storage = store.storage
+        self._again: set[int] = set()  # failures that are to be tried again
+        self._claimed = 0  # claims up to this one are durable
+        self._settled = 0  # results up to this one exist and are durable
+        self._working = False
+        self._patient = False  # somebody waits for the result
+        self._queueing: trio.CancelScope | None = None  # around the wait for the lease
 
-    def start(self, number: int, *, again: bool = False) -> Progress:
-        """Have archive ``number``, and those before it, extracted in the background."""
-        if self.closed is not None:
-            return Progress().end("accepted", self.closed)
-        progress = self.under_way.get(number)
-        if progress is None:
-            progress = self.under_way[number] = Progress()
-            self.nursery.start_soon(self._run, number, progress, again, name=f"extract {self.session}:{number}")
+    def claimed(self, number: int) -> Progress:
+        """This store claimed an archive, durably: extract it."""
+        self._claimed = max(self._claimed, number)
+        return self.want(number)
+
+    def want(self, number: int, *, again: bool = False) -> Progress:
+        """Have archive ``number``, and those before it, extracted in the background, by whichever store is first."""
+        if self._store.closed is not None:
+            return Progress().end("accepted", self._store.closed)
+        if again:
+            self._again.add(number)
+        self._patient = True
+        return self._start(number)
+
+    def look_after(self, number: int) -> None:
+        """The same, unless another store is at it: that one will do it, or die and be noticed the next time."""
+        self._start(number)
+
+    def leave(self) -> None:
+        """Finish what is under way; leave to the others what they are at."""
+        if self._queueing is not None:
+            self._queueing.cancel()
+
+    def interrupt(self, reason: StoreError) -> None:
+        """Wake those who wait for what will not be done here."""
+        for progress in self.under_way.values():
+            progress.end("accepted", reason)
+        self.under_way.clear()
+        self._again.clear()
+
+    def _start(self, number: int) -> Progress:
+        progress = self.under_way.setdefault(number, Progress())
+        if not self._working:
+            self._working = True
+            self._store.nursery.start_soon(self._work, name=f"extract {self.session}")
         return progress
-
-    def close(self, reason: StoreError) -> None:
-        """Wake those who wait for what this store will not do any more; the next one to open will."""
-        self.closed = reason
-        for number in list(self.under_way):
-            self._end(number, "accepted", reason)
 
     async def observe(self, number: int) -> Status:
         """The status, made durable before anybody relies on it. Calls: list; and with a result, fsync_directory."""
-        status = await read_status(self.storage, self.session, number)
-        if status != "accepted":
+        status = await read_status(self._storage, self.session, number)
+        if status in ("completed", "failed"):
             # Its writer may have died between rename and fsync; a status that was reported must survive.
-            await self.storage.fsync_directory(layout.archive(self.session, number))
+            await self._storage.fsync_directory(layout.archive(self.session, number))
         return status
 
-    async def _run(self, number: int, progress: Progress, again: bool) -> None:
+    async def _work(self) -> None:
         try:
-            # The lease makes the hand-over exclusive among all living stores and dies with its holder. It is not the
-            # session's lock: adds and commits go on while an extractor takes its time.
-            async with self.storage.lock(f"leases/{self.session}"):
-                for pending in await self._pending(number):
-                    await self._attempt(pending, attempt=1)
-                if not progress.ended.is_set():  # somebody else settled it, or it is to be tried again
-                    status = await self.observe(number)
-                    assert status != "accepted", "the lease holder has settled every archive up to this one"
-                    if (
-                        again
-                        and status == "failed"
-                        and (failure := await read_outcome(self.storage, self.session, number))
-                    ):
-                        await self._attempt(number, attempt=failure.attempts + 1)
-                    else:
-                        self._end(number, status)
+            while self.under_way and await self._round():
+                pass
         except (OSError, StoreError) as error:
-            # Storage refused. Nothing is recorded, so nothing is settled: tell those who wait, go on with the rest.
+            # Storage refused. Nothing is recorded, so nothing is settled: tell those who wait. A later look retries.
             interruption = ExtractionInterrupted(
-                f"the extraction of {self.session}:{number} stopped at a storage error ({error}); "
-                "the archive is safe: see to the storage, then retry()"
+                f"the extraction of session {self.session!r} stopped at a storage error ({error}); "
+                "the archives are safe: see to the storage, then retry()"
             )
             interruption.__cause__ = error
             _logger.warning("%s", interruption)
-            self._end(number, "accepted", interruption)
+            self.interrupt(interruption)
+        finally:
+            self._working = self._patient = False
 
-    async def _pending(self, number: int) -> list[int]:
-        """The archives up to ``number`` without a result, ascending.
+    async def _round(self) -> bool:
+        """Settle what is wanted now; False when that is left to others. Calls: lock (lease), then as needed."""
+        wait = self._patient and self._store.closed is None
+        async with AsyncExitStack() as stack:
+            # The lease makes the hand-over exclusive among all living stores, and dies with its holder. It is not the
+            # session's lock: adds and commits go on while an extractor takes its time.
+            lease = self._storage.lock(layout.lease(self.session), wait=wait)
+            with trio.CancelScope() as self._queueing:
+                try:
+                    await stack.enter_async_context(lease)
+                except BlockingIOError:
+                    return self._patient and not wait and self._store.closed is None  # somebody waits by now
+            if self._queueing.cancelled_caught:
+                return False
+            self._queueing = None
+            await self._settle(max(self.under_way))
+        return True
 
-        Looking back from the newest as far as one with a result is enough: results are made in order, each durable
-        before the next is begun.
+    async def _settle(self, newest: int) -> None:
+        """Give every archive up to ``newest`` a result, and another try to those that were asked for again."""
+        for number in await self._pending(newest):
+            await self._attempt(number)
+        for number in sorted(self.under_way):
+            if number <= newest:  # settled before, or by somebody else; or to be tried again
+                status = await self.observe(number)
+                if status == "failed" and number in self._again:
+                    await self._attempt(number, asked_for=True)
+                else:
+                    self._end(number, status)
+
+    async def _pending(self, newest: int) -> list[int]:
+        """The archives up to ``newest`` without a result, ascending.
+
+        Looking back as far as one with a result is enough: results are made in order, each durable before the next is
+        begun.
         """
         pending: list[int] = []
-        settled = number
-        while settled > self.settled and await self.observe(settled) == "accepted":
+        settled = newest
+        while settled > self._settled and await self.observe(settled) in ("accepted", "running"):
             pending.insert(0, settled)
             settled -= 1
-        self.settled = max(self.settled, settled)
-        if pending and number > self.claimed:
+        self._settled = max(self._settled, settled)
+        if pending and newest > self._claimed:
             # The claimer may have died between rename and fsync. A result in an archive that a loss of power turns
             # back into live messages would be a result for messages that are claimed, and extracted, again.
-            await self.storage.fsync_directory(layout.archives(self.session))
-            await self.storage.fsync_directory(layout.home(self.session))
-            self.claimed = number
+            await self._storage.fsync_directory(layout.archives(self.session))
+            await self._storage.fsync_directory(layout.home(self.session))
+            self._claimed = newest
         return pending
 
-    async def _attempt(self, number: int, attempt: int) -> None:
-        if number in self.under_way:
-            self.under_way[number].status = "running"
-        text = problem = None
+    async def _attempt(self, number: int, *, asked_for: bool = False) -> None:
+        """Calls: list, write, fsync_directory, read, chunks, the extractor, those of put_durably."""
+        store, directory = self._store, layout.archive(self.session, number)
+        async with store.extractors:
+            if number in self.under_way:
+                self.under_way[number].status = "running"
+            attempts = 1 + count_attempts(await self._storage.list(directory))
+            text = problem = None
+            if attempts > store.attempts_most and not asked_for:
+                attempts -= 1
+                problem = (
+                    f"{attempts} attempts were begun and none ended: the process was killed each time, "
+                    "perhaps by what the extractor does with these messages; find out, then retry"
+                )
+            else:
+                # Marked before the extractor runs: one that takes the process with it must not do so for ever.
+                mark = f"{directory}/{layout.attempt(attempts)}"
+                await self._storage.write(mark, layout.to_json({"time": store.clock()}))
+                await self._storage.fsync_directory(directory)
+                try:
+                    text, problem = await self._extract(number)
+                except trio.Cancelled:
+                    # The store is being left, which is nothing against the extractor: that was no attempt.
+                    with trio.CancelScope(shield=True), suppress(OSError):
+                        await self._storage.remove(mark)
+                    raise
+            # No checkpoint here, and shielded: a store that is being left must not have the work done again.
+            with trio.CancelScope(shield=True):
+                await self._record(number, Outcome(text=text, error=problem, attempts=attempts, time=store.clock()))
+
+    async def _extract(self, number: int) -> tuple[str | None, str | None]:
+        """The text, or what went wrong. Calls: read, chunks, the extractor."""
+        limit_s = self._store.extract_timeout_s
         try:
-            messages, key = await read_claimed(self.storage, self.session, number)
-            text = await self.extract(messages, key)
-            if not isinstance(text, str):
-                raise TypeError(f"the extractor returned a {type(text).__name__}; it has to return a str")
+            messages, key = await read_claimed(self._storage, self.session, number)
+        except Corrupt as error:
+            return None, f"Corrupt: {error}"
+        try:
+            with trio.move_on_after(limit_s):
+                text = await self._store.extract(messages, key)
+                if not isinstance(text, str):
+                    raise TypeError(f"the extractor returned a {type(text).__name__}; it has to return a str")
+                return text, None
         except Exception as error:
             # Recorded, hence visible and retryable, and no obstacle to the archives that follow.
-            text, problem = None, f"{type(error).__name__}: {error}"
-        # No checkpoint here, and shielded: a store that is being left must not have the work done again.
-        with trio.CancelScope(shield=True):
-            await self._record(number, Outcome(text=text, error=problem, attempts=attempt, time=self.clock()))
+            return None, f"{type(error).__name__}: {error}"
+        return None, f"TimeoutError: the extractor took longer than {limit_s:g} s and was cancelled"
 
     async def _record(self, number: int, outcome: Outcome) -> None:
-        """The rename in here *is* completion, or failure. Calls: open, write, fsync, close, rename, fsync_directory."""
+        """The rename in here *is* completion, or failure. Calls: those of put_durably."""
         completed = outcome.error is None
         name = layout.EXTRACTION if completed else layout.FAILURE
-        await layout.put_durably(self.storage, layout.archive(self.session, number), name, asdict(outcome))
-        self.settled = max(self.settled, number)
+        await layout.put_durably(
+            self._storage, layout.archive(self.session, number), name, layout.to_json(asdict(outcome))
+        )
+        self._settled = max(self._settled, number)
         self._end(number, "completed" if completed else "failed")
 
-    def _end(self, number: int, status: Status, interruption: StoreError | None = None) -> None:
+    def _end(self, number: int, status: Status) -> None:
+        self._again.discard(number)
         if (progress := self.under_way.pop(number, None)) is not None:
-            progress.end(status, interruption)
+            progress.end(status)
+
+    def _interrupt(self, reason: StoreError) -> None:
+        for progress in self.under_way.values():
+            progress.end("accepted", reason)
+        self.under_way.clear()
+        self._again.clear()

@@ -5,27 +5,30 @@
     sessions/<id>/live/messages.jsonl                 what was added and not yet claimed
     sessions/<id>/archives/<n>/messages.jsonl         what commit n claimed: the live directory, renamed
                                claim.json             the idempotency key handed to the extractor
+                               attempt-<k>.json       the extractor was, or is, at it for the k-th time
                                extraction.json        completed (beats a failure)
                                failure.json           failed
+                               ids                    index of the message ids; may be missing, and is made again
+    new/<id>                                          a session being made
+    deleted/<id>                                      was a session; the id, and its task ids, are never used again
     locks/<id>                                        held to add and to claim
     leases/<id>                                       held to extract
 
-Locks live outside the sessions, for a lock inside a directory that is renamed would guard the wrong one.
+Archives are siblings of ``live``, so that a claim is one rename. Locks live outside the sessions, for a lock inside a
+directory that is renamed would guard the wrong one.
 """
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-import trio
-
 from ._errors import Corrupt, UsageError
-from ._storage import File, Mode, Storage
+from ._storage import Storage
 
-SESSIONS = "sessions"
-LOG, CLAIM, EXTRACTION, FAILURE = "messages.jsonl", "claim.json", "extraction.json", "failure.json"
+SESSIONS, NEW, DELETED = "sessions", "new", "deleted"
+LOG, CLAIM, EXTRACTION, FAILURE, IDS = "messages.jsonl", "claim.json", "extraction.json", "failure.json", "ids"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -54,6 +57,18 @@ def archive(session: str, number: int) -> str:
     return f"{SESSIONS}/{session}/archives/{number}"
 
 
+def lock(session: str) -> str:
+    return f"locks/{session}"
+
+
+def lease(session: str) -> str:
+    return f"leases/{session}"
+
+
+def attempt(number: int) -> str:
+    return f"attempt-{number}.json"
+
+
 def log(directory: str) -> str:
     return f"{directory}/{LOG}"
 
@@ -64,30 +79,23 @@ async def ensure_directory(storage: Storage, path: str) -> None:
         await storage.make_directory(path)
 
 
-@asynccontextmanager
-async def opened(storage: Storage, path: str, mode: Mode) -> AsyncIterator[File]:
-    """A file that is closed whatever happens. Calls: open, ..., close."""
-    file = await storage.open(path, mode)
-    try:
-        yield file
-    finally:
-        with trio.CancelScope(shield=True):
-            await file.close()
-
-
-async def write_durably(storage: Storage, path: str, data: bytes) -> None:
-    """Replace what is in a file. Calls: open, write, fsync, close."""
-    async with opened(storage, path, "replace") as file:
-        await file.write(data)
-        await file.fsync()
-
-
-async def put_durably(storage: Storage, directory: str, name: str, members: Mapping[str, object]) -> None:
-    """A JSON file that appears whole or not at all. Calls: those of write_durably, rename, fsync_directory."""
+async def put_durably(storage: Storage, directory: str, name: str, data: bytes) -> None:
+    """A file that appears whole or not at all. Calls: write, rename, fsync_directory."""
     path = f"{directory}/{name}"
-    await write_durably(storage, f"{path}.new", to_json(members))  # one that a dead process left means nothing
+    await storage.write(f"{path}.new", data)  # one that a dead process left means nothing
     await storage.rename(f"{path}.new", path)
     await storage.fsync_directory(directory)
+
+
+async def erase(storage: Storage, directory: str) -> None:
+    """Remove what is in a directory, at any depth; it may be anything, half erased already."""
+    for name in await storage.list(directory):
+        path = f"{directory}/{name}"
+        try:
+            await storage.remove(path)
+        except OSError:
+            await erase(storage, path)
+            await storage.remove(path)
 
 
 def to_json(members: Mapping[str, object]) -> bytes:

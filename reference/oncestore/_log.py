@@ -1,53 +1,81 @@
 """The log of messages: one checksummed line each, only ever appended to.
 
-Why appending is enough, even to repair: a process that dies while it writes leaves a line without an end. The next
-holder of the lock strikes that line out by ending it with CAN (which no JSON line can hold) and a newline, in the same
-write as its own record. Repair by rename would be one more thing that a crash can leave half done: a log renamed into
-place, not yet fsynced, which the next writer cannot tell from a durable one.
-
-Only the line without an end may be dropped, for its writer was never answered: an answer waits for the fsync of the
-whole line. Any other line that makes no sense was acknowledged once, and is reported instead.
+A process that dies while it writes, or a loss of power, leaves a line without an end. It may be dropped, for its writer
+was never answered: an answer waits for the fsync of the whole line. Any other line that makes no sense was acknowledged
+once, and is reported instead.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from ._errors import Corrupt
 from ._messages import Message, decode
 from ._storage import Storage
 
-_STRUCK_OUT = b"\x18"
 
+class LogReader:
+    """Reads a log piece by piece, so that memory does not grow with it. Calls: chunks.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
-    """What a log held when it was read."""
+    A missing log is an empty one. To go on where somebody stopped, say how many bytes and lines came before.
+    """
 
-    messages: tuple[Message, ...] = ()
-    blank: bool = True  # no byte was ever written: the file, or even its directory, may be missing or not durable
-    torn: bool = False  # the last line has no end
+    def __init__(self, storage: Storage, path: str, size: int = 0, count: int = 0) -> None:
+        self._storage = storage
+        self.path = path
+        self.size = size  # bytes up to the end of the last whole line
+        self.count = count  # whole lines
+        self.torn = False  # the last line has no end
 
-    @property
-    def repair(self) -> bytes:
-        """What has to be written before anything else is."""
-        return _STRUCK_OUT + b"\n" if self.torn else b""
-
-    def find(self, message_id: str) -> Message | None:
-        return next((message for message in self.messages if message.id == message_id), None)
-
-
-async def read_log(storage: Storage, path: str) -> Log:
-    """The log at ``path``; a missing one is blank. One call: read. Raises Corrupt."""
-    try:
-        data = await storage.read(path)
-    except FileNotFoundError:
-        return Log()
-    *lines, tail = data.split(b"\n")
-    messages = []
-    for number, line in enumerate(lines, start=1):
-        if line.endswith(_STRUCK_OUT):
-            continue
+    async def lines(self) -> AsyncGenerator[bytes]:
+        """The whole lines, without their newlines, unexamined."""
+        rest = b""
         try:
-            messages.append(decode(line))
+            async with aclosing(self._storage.chunks(self.path, self.size)) as chunks:
+                async for chunk in chunks:
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        self.size += len(line) + 1
+                        self.count += 1
+                        yield line
+        except FileNotFoundError:
+            return
+        self.torn = bool(rest)
+
+    async def messages(self) -> AsyncGenerator[Message]:
+        """The messages, in order. Raises Corrupt."""
+        async with aclosing(self.lines()) as lines:
+            async for line in lines:
+                yield self._decode(line)
+
+    async def find(self, message_id: str) -> Message | None:
+        """The message with this id."""
+        start = b'{"id":%s,' % json.dumps(message_id, ensure_ascii=False).encode()
+        async with aclosing(self.lines()) as lines:
+            async for line in lines:
+                if line.startswith(start):
+                    return self._decode(line)
+        return None
+
+    def _decode(self, line: bytes) -> Message:
+        try:
+            return decode(line)
         except ValueError as error:
-            raise Corrupt(path, number, str(error)) from error
-    return Log(messages=tuple(messages), blank=not data, torn=bool(tail))
+            raise Corrupt(self.path, self.count, str(error)) from error
+
+
+async def read_messages(storage: Storage, path: str) -> tuple[Message, ...]:
+    """All messages of a log. Calls: chunks. Raises Corrupt."""
+    async with aclosing(LogReader(storage, path).messages()) as messages:
+        return tuple([message async for message in messages])
+
+
+async def copy_lines(storage: Storage, source: str, target: str, size: int) -> None:
+    """Append the first ``size`` bytes of one log to another. Calls: chunks, append for each piece."""
+    left = size
+    async with aclosing(storage.chunks(source)) as chunks:
+        async for chunk in chunks:
+            await storage.append(target, chunk[:left])
+            left -= len(chunk[:left])
+            if not left:
+                break

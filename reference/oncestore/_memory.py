@@ -1,27 +1,21 @@
 """Storage in memory: for tests and notebooks. Nothing outlives the object, so fsync has nothing to do."""
 
-from collections.abc import AsyncIterator
+import errno
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from weakref import WeakValueDictionary
 
 import trio
-
-from ._storage import Mode
 
 
 class _File:
     def __init__(self) -> None:
-        self.data = b""
+        self.data = bytearray()
 
-    async def write(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
-        self.data += data
 
-    async def fsync(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def close(self) -> None:
-        await trio.lowlevel.checkpoint()
+class _Lock:
+    def __init__(self) -> None:
+        self.held = trio.Lock()
+        self.note = ""
 
 
 class _Directory:
@@ -34,7 +28,7 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._root = _Directory()
-        self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+        self._locks: dict[str, _Lock] = {}
 
     def __repr__(self) -> str:
         return "<MemoryStorage>"
@@ -46,25 +40,22 @@ class MemoryStorage:
         node = self._find(path)
         if isinstance(node, _Directory):
             raise IsADirectoryError(path)
-        return node.data
+        return bytes(node.data)
+
+    async def chunks(self, path: str, start: int = 0) -> AsyncGenerator[bytes]:
+        yield (await self.read(path))[start:]
 
     async def list(self, path: str) -> list[str]:
         await trio.lowlevel.checkpoint()
         return sorted(self._directory(path).entries)
 
-    async def open(self, path: str, mode: Mode) -> _File:
+    async def append(self, path: str, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
-        parent, name = self._place(path)
-        node = parent.entries.get(name)
-        if node is not None and mode == "create":
-            raise FileExistsError(path)
-        if isinstance(node, _Directory):
-            raise IsADirectoryError(path)
-        if node is None:
-            parent.entries[name] = node = _File()
-        elif mode == "replace":
-            node.data = b""
-        return node
+        self._file(path).data += data
+
+    async def write(self, path: str, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self._file(path).data[:] = data
 
     async def make_directory(self, path: str) -> None:
         await trio.lowlevel.checkpoint()
@@ -88,8 +79,9 @@ class MemoryStorage:
 
     async def remove(self, path: str) -> None:
         await trio.lowlevel.checkpoint()
-        if isinstance(self._find(path), _Directory):
-            raise IsADirectoryError(path)
+        node = self._find(path)
+        if isinstance(node, _Directory) and node.entries:
+            raise OSError(errno.ENOTEMPTY, "the directory is not empty", path)
         parent, name = self._place(path)
         del parent.entries[name]
 
@@ -98,10 +90,19 @@ class MemoryStorage:
         self._directory(path)
 
     @asynccontextmanager
-    async def lock(self, path: str) -> AsyncIterator[None]:
-        lock = self._locks.setdefault(path, trio.Lock())
-        async with lock:
-            yield
+    async def lock(self, path: str, *, wait: bool = True) -> AsyncGenerator[_Lock]:
+        lock = self._locks.setdefault(path, _Lock())
+        if wait:
+            await lock.held.acquire()
+        else:
+            try:
+                lock.held.acquire_nowait()
+            except trio.WouldBlock:
+                raise BlockingIOError(f"{path} is held by another task") from None
+        try:
+            yield lock
+        finally:
+            lock.held.release()
 
     def _find(self, path: str) -> _File | _Directory:
         node: _File | _Directory | None = self._root
@@ -111,6 +112,14 @@ class MemoryStorage:
             node = node.entries.get(name) if node else None
         if node is None:
             raise FileNotFoundError(path)
+        return node
+
+    def _file(self, path: str) -> _File:
+        """The file at a path, made when there is none."""
+        parent, name = self._place(path)
+        node = parent.entries.setdefault(name, _File())
+        if isinstance(node, _Directory):
+            raise IsADirectoryError(path)
         return node
 
     def _directory(self, path: str) -> _Directory:

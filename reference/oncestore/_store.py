@@ -4,21 +4,27 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
 
 from . import _layout as layout
 from ._archive import archive_numbers, read_status
 from ._directory import DirectoryStorage
-from ._errors import StoreClosed, StoreError, UnknownTask, UsageError
+from ._errors import StoreClosed, StoreError, UnknownSession, UnknownTask, UsageError
 from ._extraction import Extract, Extraction
+from ._live import Live, plainly
 from ._session import Session
 from ._storage import Storage
 from ._task import CommitTask, Progress
 
 _logger = logging.getLogger("oncestore")
+_SESSIONS_REMEMBERED = 1000
+_REST_SHARE = 20  # a look at all sessions takes at most a twentieth of the time
+
+T = TypeVar("T")
 
 
 def _make_id() -> str:
@@ -29,6 +35,8 @@ class SessionStore:
     """Made by ``open_store``; several may work on one root at the same time."""
 
     session_type: type[Session] = Session
+    live_type: type[Live] = Live
+    extraction_type: type[Extraction] = Extraction
 
     def __init__(
         self,
@@ -36,23 +44,52 @@ class SessionStore:
         *,
         extract: Extract,
         nursery: trio.Nursery,
-        make_id: Callable[[], str] = _make_id,
-        clock: Callable[[], float] = time.time,
+        make_id: Callable[[], str],
+        clock: Callable[[], float],
+        extractors_most: int,
+        extract_timeout_s: float,
+        attempts_most: int,
+        takeover_s: float,
+        group_commit: bool,
     ) -> None:
         self.storage = storage
         self.extract = extract
         self.nursery = nursery
         self.make_id = make_id
         self.clock = clock
+        self.extractors = trio.CapacityLimiter(extractors_most)
+        self.extract_timeout_s = extract_timeout_s
+        self.attempts_most = attempts_most
+        self.takeover_s = takeover_s
+        self.group_commit = group_commit
+        self.closed: StoreError | None = None  # why nothing can be started any more
+        self._lives: dict[str, Live] = {}
         self._extractions: dict[str, Extraction] = {}
-        self._open = True
+        self._watching = trio.CancelScope()
 
     def __repr__(self) -> str:
-        return f"<SessionStore {self.storage!r} {'open' if self._open else 'closed'}>"
+        return f"<SessionStore {self.storage!r} {'open' if self.closed is None else 'closed'}>"
+
+    async def create(self, id: str) -> Session:
+        """Make a new session. Raises AlreadyExists, also for an id that was deleted; UsageError, NotStored."""
+        self.check_open()
+        session = self.session(id)
+        await self.live(id).create()
+        return session
 
     def session(self, id: str) -> Session:
-        """A handle that knows no messages yet; storage is not touched. Raises UsageError."""
+        """A handle; storage is not touched, so whether there is such a session comes out later. Raises UsageError."""
         return self.session_type(self, layout.check_session_id(id))
+
+    async def sessions(self) -> list[str]:
+        """The sorted ids there are. One call: list."""
+        self.check_open()
+        return await self.storage.list(layout.SESSIONS)
+
+    async def delete(self, id: str) -> None:
+        """Remove a session with all that is in it; its id is not used again. Raises UnknownSession, CommitPending."""
+        self.check_open()
+        await self.live(layout.check_session_id(id)).delete()
 
     async def task(self, id: str) -> CommitTask:
         """The commit with this id, whichever store made it. Calls: list, fsync_directory. Raises UnknownTask."""
@@ -61,49 +98,78 @@ class SessionStore:
         try:
             extraction, number = self.extraction(layout.check_session_id(session)), int(digits)
             if number == 0:
-                return CommitTask(extraction, 0, Progress().end("skipped"))
+                await archive_numbers(self.storage, session)
+                return CommitTask(self, session, 0, Progress().end("skipped"))
             status = await extraction.observe(number)
-        except (UsageError, ValueError, FileNotFoundError) as error:
+        except (UsageError, UnknownSession, ValueError, FileNotFoundError) as error:
             raise UnknownTask(
                 f"there is no commit {id!r} here; an id is '<session>:<archive>', as commit() returned it, "
                 "and is good only on the root it came from"
             ) from error
         if status == "completed" or (status == "failed" and number not in extraction.under_way):
-            return CommitTask(extraction, number, Progress().end(status))
+            return CommitTask(self, session, number, Progress().end(status))
         # Unfinished, here or elsewhere: to queue for the lease is to take over should its holder die.
-        return CommitTask(extraction, number, extraction.start(number))
+        return CommitTask(self, session, number, extraction.want(number))
 
-    async def recover(self) -> None:
-        """Start what was claimed and never extracted. Calls: list; per session: list, list."""
-        for session in await self.storage.list(layout.SESSIONS):
-            try:
-                extraction = self.extraction(layout.check_session_id(session))
-                numbers = await archive_numbers(self.storage, session)
-                # In archive order: when the newest has a result, all have.
-                if numbers and await read_status(self.storage, session, numbers[-1]) == "accepted":
-                    extraction.start(numbers[-1])
-            except (OSError, StoreError) as error:
-                _logger.warning("session %s was not recovered: %s", session, error)
+    def live(self, session: str) -> Live:
+        """What this store knows of a live log, shared by all handles."""
+        return _remembered(self._lives, session, lambda: self.live_type(self, session))
 
     def extraction(self, session: str) -> Extraction:
-        """The background work of a session, shared by all its handles in this store."""
-        if session not in self._extractions:
-            self._extractions[session] = Extraction(self.storage, session, self.extract, self.clock, self.nursery)
-        return self._extractions[session]
+        """The background work of a session, shared by all handles."""
+        return _remembered(self._extractions, session, lambda: self.extraction_type(self, session))
+
+    async def watch(self) -> None:
+        """Start what was claimed and never extracted: at first, and from then on what dead stores leave behind."""
+        with self._watching:
+            while True:
+                began = trio.current_time()
+                await self._look_around()
+                await trio.sleep(max(self.takeover_s, _REST_SHARE * (trio.current_time() - began)))
+
+    async def _look_around(self) -> None:
+        """Calls: list; per session: list, list."""
+        try:
+            sessions = await self.storage.list(layout.SESSIONS)
+        except OSError as error:
+            _logger.warning("sessions were not looked for: %s", error)
+            return
+        for session in sessions:
+            try:
+                numbers = await archive_numbers(self.storage, layout.check_session_id(session))
+                # In archive order: when the newest has a result, all have.
+                if numbers and await read_status(self.storage, session, numbers[-1]) in ("accepted", "running"):
+                    self.extraction(session).look_after(numbers[-1])
+            except (OSError, StoreError) as error:
+                _logger.warning("session %s was not looked at: %s", session, error)
 
     def check_open(self) -> None:
-        if not self._open:
+        if self.closed is not None:
             raise StoreClosed("the store was left; use it, its sessions and its tasks inside 'async with open_store'")
 
-    def close(self) -> None:
-        self._open = False
+    def leave(self) -> None:
+        """Begin nothing more; what is under way goes on."""
+        self.closed = StoreClosed(
+            "the store was left before the extraction ended; the archive is safe: "
+            "open a store on this root, which extracts it, and ask for the task there"
+        )
+        self._watching.cancel()
         for extraction in self._extractions.values():
-            extraction.close(
-                StoreClosed(
-                    "the store was left before the extraction ended; the archive is safe: "
-                    "open a store on this root, which extracts it, and ask for the task there"
-                )
-            )
+            extraction.leave()
+
+    def close(self) -> None:
+        """Tell those who wait for what was not done."""
+        assert self.closed is not None, "a store is left first"
+        for extraction in self._extractions.values():
+            extraction.interrupt(self.closed)
+
+
+def _remembered(known: dict[str, T], key: str, make: Callable[[], T]) -> T:
+    """The value for a key, made when it is not there; those not asked for in a long time are forgotten."""
+    value = known[key] = known.pop(key) if key in known else make()
+    if len(known) > _SESSIONS_REMEMBERED:
+        del known[next(key for key, value in known.items() if not getattr(value, "under_way", None))]
+    return value
 
 
 @asynccontextmanager
@@ -111,14 +177,19 @@ async def open_store(
     root: str | os.PathLike[str] | Storage,
     extract: Extract,
     *,
+    extractors_most: int = 8,
+    extract_timeout_s: float = 600.0,
+    attempts_most: int = 3,
+    takeover_s: float = 10.0,
+    group_commit: bool = True,
     make_id: Callable[[], str] = _make_id,
     clock: Callable[[], float] = time.time,
     store_type: type[SessionStore] = SessionStore,
-) -> AsyncIterator[SessionStore]:
-    """Open the store on a directory (created when missing) or any Storage, and recover what others left undone.
+) -> AsyncGenerator[SessionStore]:
+    """Open the store on a directory (created when missing) or any Storage, and extract what others left undone.
 
     Leaving the block waits for the extractions under way; an exception or cancellation abandons them to the next store
-    that opens.
+    that opens, or that is open elsewhere.
 
     Parameters
     ----------
@@ -127,12 +198,29 @@ async def open_store(
     extract
         ``await extract(messages, key)`` returns text. ``key`` is the same whenever the same archive is handed over
         again, which a crash makes necessary: an extractor with effects elsewhere uses it to have them once.
+    extractors_most
+        How many sessions are extracted at once by this store; within a session it is one after the other.
+    extract_timeout_s
+        An extractor that takes longer, in seconds, is cancelled, and its attempt has failed. May be infinite.
+    attempts_most
+        After so many attempts that were begun and never ended, for the process was killed, a failure is recorded.
+    takeover_s
+        How often to look for the work of stores that died, in seconds. May be infinite: then only when opening.
+    group_commit
+        Whether adds that come at the same time share one fsync.
     make_id
-        Ids for messages added without one, and for keys: unique text.
+        Ids for messages added without one, for keys and for stores: unique text.
     clock
         Seconds, for the times that are stored.
     store_type
         A subclass, for those who study what happens when the protocol is changed.
+
+    Raises
+    ------
+    UsageError
+        For a limit that is no positive number.
+    NotStored
+        When the root cannot be made or written.
 
     >>> import trio
     >>> from oncestore import MemoryStorage, open_store
@@ -140,35 +228,65 @@ async def open_store(
     ...     return " / ".join(message.content for message in messages)
     >>> async def main():
     ...     async with open_store(MemoryStorage(), extract) as store:
-    ...         session = store.session("s")
+    ...         session = await store.create("s")
     ...         await session.add("user", "hello")
     ...         task = await session.commit(wait=True)
     ...         return task.status, await session.reload(), (await task.outcome()).text
     >>> trio.run(main)
     ('completed', (), 'hello')
     """
-    if isinstance(root, str | os.PathLike):
-        storage: Storage = (directory := DirectoryStorage(root))
-        await directory.make_root()
-    else:
-        storage = root
-    # At every opening, for whoever made the directory may have died before its entry was durable.
-    await layout.ensure_directory(storage, layout.SESSIONS)
-    await storage.fsync_directory("")
+    limits = {"extractors_most": extractors_most, "attempts_most": attempts_most}
+    times = {"extract_timeout_s": extract_timeout_s, "takeover_s": takeover_s}
+    for name, limit in (limits | times).items():
+        if not limit > 0 or (name in limits and not isinstance(limit, int)):
+            raise UsageError(
+                f"{name} is {limit!r}; it has to be a positive {'integer' if name in limits else 'number'}"
+            )
+    with plainly("stored"):
+        storage = await _prepare(root)
     raised: Exception | None = None
     store: SessionStore | None = None
     try:
         async with trio.open_nursery() as nursery:
-            store = store_type(storage, extract=extract, nursery=nursery, make_id=make_id, clock=clock)
-            nursery.start_soon(store.recover)
+            store = store_type(
+                storage,
+                extract=extract,
+                nursery=nursery,
+                make_id=make_id,
+                clock=clock,
+                extractors_most=extractors_most,
+                extract_timeout_s=extract_timeout_s,
+                attempts_most=attempts_most,
+                takeover_s=takeover_s,
+                group_commit=group_commit,
+            )
+            nursery.start_soon(store.watch)
             try:
                 yield store
             except Exception as error:
                 # Raised again outside the nursery, which would wrap the caller's exception in a group.
                 raised = error
                 nursery.cancel_scope.cancel()
+            finally:
+                store.leave()
     finally:
         if store is not None:
             store.close()
     if raised is not None:
         raise raised
+
+
+async def _prepare(root: str | os.PathLike[str] | Storage) -> Storage:
+    """Calls: list, make_directory for each that is missing, fsync_directory."""
+    if isinstance(root, str | os.PathLike):
+        storage: Storage = (directory := DirectoryStorage(root))
+        await directory.make_root()
+    else:
+        storage = root
+    there = await storage.list("")
+    for name in (layout.SESSIONS, layout.NEW, layout.DELETED):
+        if name not in there:
+            await layout.ensure_directory(storage, name)
+    # At every opening, for whoever made them may have died before their entries were durable.
+    await storage.fsync_directory("")
+    return storage

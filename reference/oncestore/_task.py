@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ._archive import Outcome, Status, read_outcome
+from ._archive import Claim, Outcome, Status, read_claim, read_outcome
 from ._errors import StoreError
 
 if TYPE_CHECKING:
-    from ._extraction import Extraction
+    from ._store import SessionStore
 
 
 class Progress:
@@ -30,10 +30,10 @@ class Progress:
 class CommitTask:
     """A commit: which archive it claimed, and how far the extraction is. Its id is good in any store on the root."""
 
-    def __init__(self, extraction: Extraction, archive: int, progress: Progress) -> None:
-        self._extraction = extraction
+    def __init__(self, store: SessionStore, session: str, archive: int, progress: Progress) -> None:
+        self._store = store
         self._progress = progress
-        self.session_id = extraction.session
+        self.session_id = session
         self.archive = archive  # 0: there was nothing to claim
 
     def __repr__(self) -> str:
@@ -63,8 +63,12 @@ class CommitTask:
         """Have a failed or interrupted extraction run again in the background; anything else is left alone."""
         await trio.lowlevel.checkpoint()
         if self.status == "failed" or self._progress.interruption is not None:
-            self._progress = self._extraction.start(self.archive, again=True)
+            self._progress = self._store.extraction(self.session_id).want(self.archive, again=True)
+
+    async def claim(self) -> Claim | None:
+        """What was claimed, and when; None where there was nothing. One call: read."""
+        return await read_claim(self._store.storage, self.session_id, self.archive) if self.archive else None
 
     async def outcome(self) -> Outcome | None:
         """What is recorded: None before the end, and where there was nothing to claim. Calls: list, read."""
-        return await read_outcome(self._extraction.storage, self.session_id, self.archive) if self.archive else None
+        return await read_outcome(self._store.storage, self.session_id, self.archive) if self.archive else None

@@ -5,13 +5,14 @@ yield. Lock acquisitions are points in both. The disk keeps two states: the *vol
 cache), and the *durable* one that a loss of power leaves. File contents become durable by ``fsync`` of a handle; entries by
 ``fsync_directory``. A rename is one atomic operation on both parents: it becomes durable as a whole.
 
-The disk implements the ``Storage`` protocol that a store like ``oncestore`` asks for, and adds what simulations need: whole-file
-writes, sync peeking for observers, and the faults.
+Beside files, directories and locks as a file system has them, the disk offers what simulations need: whole-file writes, peeking for
+observers, and the faults.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import errno
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +30,7 @@ Persistence = Literal["lose-unsynced", "keep-all"]
 Names = list[str]  # inside Disk, "list" is the method
 
 
-class LockBusy(Exception):
+class LockBusy(BlockingIOError):
     """A lock that was asked for without waiting is held by somebody else."""
 
 
@@ -51,11 +52,14 @@ class _Node:
 _Change = list[tuple[_Node, str, "_Node | None"]]
 
 
-class _Lock:
-    __slots__ = ("held", "waiters")
+class DiskLock:
+    """A lock; its note is what holders leave to those who come after them, until the power fails."""
+
+    __slots__ = ("held", "note", "waiters")
 
     def __init__(self) -> None:
         self.held = False
+        self.note = ""
         self.waiters: list[Event] = []
 
     def release(self) -> None:
@@ -88,7 +92,7 @@ class Disk:
         self._nodes = 1
         self._root = _Node(0, is_directory=True)
         self._pending: list[_Change] = []
-        self._locks: dict[str, _Lock] = {}
+        self._locks: dict[str, DiskLock] = {}
 
     # -- the Storage protocol ------------------------------------------------------------------------------------------
 
@@ -107,19 +111,7 @@ class Disk:
     async def open(self, path: str, mode: Mode, *, label: str = "") -> DiskFile:
         """Open for writing. Raises FileExistsError with ``create``, FileNotFoundError where the parent is missing."""
         await self._point(label or self._label(path, "open"), reads=_way_to(path), writes=_entry_of(path))
-        parent, name = self._parent(path)
-        node = parent.entries.get(name)
-        if node is not None and mode == "create":
-            raise FileExistsError(path)
-        if node is not None and node.is_directory:
-            raise IsADirectoryError(path)
-        if node is None:
-            node = self._new(is_directory=False)
-            self._change([(parent, name, node)])
-        elif mode == "replace":
-            self._world.touch(f"file:{node.id}", write=True)
-            node.data = b""
-        return DiskFile(self, node, path)
+        return DiskFile(self, self._opened(path, mode), path)
 
     async def make_directory(self, path: str, *, label: str = "") -> None:
         """Raises FileExistsError, and FileNotFoundError where the parent is missing."""
@@ -139,9 +131,12 @@ class Disk:
         self._rename(source, target)
 
     async def remove(self, path: str, *, label: str = "") -> None:
-        """Remove a file. Raises FileNotFoundError."""
-        await self._point(label or self._label(path, "remove"), reads=_way_to(path), writes=_entry_of(path))
-        self._file(path)
+        """Remove a file or an empty directory. Raises FileNotFoundError, and OSError where a directory is not empty."""
+        await self._point(
+            label or self._label(path, "remove"), reads=(*_way_to(path), f"entries:{path}"), writes=_entry_of(path)
+        )
+        if self._node(path).entries:
+            raise OSError(errno.ENOTEMPTY, "the directory is not empty", path)
         parent, name = self._parent(path)
         self._change([(parent, name, None)])
 
@@ -153,7 +148,7 @@ class Disk:
         self._commit({self._directory(path)})
 
     @asynccontextmanager
-    async def lock(self, path: str, *, wait: bool = True, label: str = "") -> AsyncIterator[None]:
+    async def lock(self, path: str, *, wait: bool = True, label: str = "") -> AsyncGenerator[DiskLock]:
         """Exclude every other task of every store; released when its process dies.
 
         Args:
@@ -167,7 +162,7 @@ class Disk:
         world = self._world
         label = label or f"lock:{path}"
         await world.point(label, reads=(), writes=(f"lock:{path}",))
-        lock = self._locks.setdefault(path, _Lock())
+        lock = self._locks.setdefault(path, DiskLock())
         while lock.held:
             if not wait:
                 raise LockBusy(path)
@@ -178,12 +173,20 @@ class Disk:
         process = world.task.process
         process.on_crash.append(lock.release)
         try:
-            yield
+            yield lock
         finally:
             if not process.crashed:
                 world.touch(f"lock:{path}", write=True)
                 process.on_crash.remove(lock.release)
                 lock.release()
+
+    async def put(self, path: str, data: bytes, mode: Mode, *, label: str = "") -> DiskFile:
+        """Open and write in one step; volatile until the file is fsynced. Raises as :meth:`open` does."""
+        await self._point(label or self._label(path, mode), reads=_way_to(path), writes=_entry_of(path))
+        file = DiskFile(self, self._opened(path, mode), path)
+        self._world.touch(f"file:{file.node.id}", write=True)
+        file.node.data += data
+        return file
 
     # -- whole-file calls, for stores whose storage has no handles -----------------------------------------------------
 
@@ -287,6 +290,21 @@ class Disk:
         parent, _, name = path.rpartition("/")
         return self._directory(parent), name
 
+    def _opened(self, path: str, mode: Mode) -> _Node:
+        parent, name = self._parent(path)
+        node = parent.entries.get(name)
+        if node is not None and mode == "create":
+            raise FileExistsError(path)
+        if node is not None and node.is_directory:
+            raise IsADirectoryError(path)
+        if node is None:
+            node = self._new(is_directory=False)
+            self._change([(parent, name, node)])
+        elif mode == "replace":
+            self._world.touch(f"file:{node.id}", write=True)
+            node.data = b""
+        return node
+
     def _make_parents(self, path: str) -> tuple[_Node, str]:
         node = self._root
         *parents, name = path.split("/")
@@ -361,26 +379,26 @@ def _entry_of(path: str) -> tuple[str, ...]:
 class DiskFile:
     """A handle: it holds the file, not the name, and follows it through renames."""
 
-    __slots__ = ("_disk", "_node", "_path")
+    __slots__ = ("_disk", "_path", "node")
 
     def __init__(self, disk: Disk, node: _Node, path: str) -> None:
         self._disk = disk
-        self._node = node
+        self.node = node
         self._path = path
 
     async def write(self, data: bytes) -> None:
         """Append; volatile until :meth:`fsync`."""
-        resource = f"file:{self._node.id}"
+        resource = f"file:{self.node.id}"
         await self._disk._point(self._disk._label(self._path, "append"), reads=(resource,), writes=(resource,))
-        self._node.data += data
+        self.node.data += data
 
     async def fsync(self) -> None:
         """Make the content durable, whoever wrote it. The file's name is another matter."""
-        resource = f"file:{self._node.id}"
+        resource = f"file:{self.node.id}"
         await self._disk._point(
-            self._disk._label(self._path, "fsync"), reads=(resource,), writes=(f"durable:{self._node.id}",)
+            self._disk._label(self._path, "fsync"), reads=(resource,), writes=(f"durable:{self.node.id}",)
         )
-        self._node.durable_data = self._node.data
+        self.node.durable_data = self.node.data
 
     async def close(self) -> None:
         """Let the file go; nothing else happens, so it is no point."""

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 import oncestore
 from oncestore import CommitTask, Outcome, Session
 from oncestore._task import Progress
-from racewindow.disk import Disk, DiskFile
+from racewindow.disk import Disk, DiskLock
+from racewindow.implementations.disk_storage import DiskStorage
 from racewindow.implementations.reference import Reference
 
 
-class _Storage:
-    """The simulated disk, with something taken away by a subclass."""
-
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._disk, name)
-
-
-class _WithoutLock(_Storage):
+class _WithoutLock(DiskStorage):
     @asynccontextmanager
-    async def lock(self, path: str) -> AsyncIterator[None]:
+    async def lock(self, path: str, *, wait: bool = True) -> AsyncGenerator[oncestore.Lock]:
         if path.startswith("locks/"):
-            yield
+            yield DiskLock()
         else:
-            async with self._disk.lock(path):
-                yield
+            async with self.disk.lock(path, wait=wait) as lock:
+                yield lock
 
 
-class _LazyFile:
-    """A handle whose fsync promises what it does not do."""
-
-    def __init__(self, file: DiskFile) -> None:
-        self.write = file.write
-        self.close = file.close
-
-    async def fsync(self) -> None: ...
+class _WithoutFsync(DiskStorage):
+    async def append(self, path: str, data: bytes) -> None:
+        await self.disk.put(path, data, "append")
 
 
-class _WithoutFsync(_Storage):
-    async def open(self, path: str, mode: Any) -> Any:
-        file = await self._disk.open(path, mode)
-        return _LazyFile(file) if path.endswith("messages.jsonl") else file
-
-
-class _WithoutDirectoryFsync(_Storage):
+class _WithoutDirectoryFsync(DiskStorage):
     async def fsync_directory(self, path: str) -> None: ...
 
 
@@ -57,11 +37,11 @@ class _OnAnotherStorage(Reference):
     """The reference, with a storage that keeps less than it promises."""
 
     mutant = True
-    wrapper: ClassVar[type[_Storage]]
+    wrapper: ClassVar[type[DiskStorage]]
 
     @classmethod
     def storage(cls, disk: Disk) -> oncestore.Storage:
-        return cast("oncestore.Storage", cls.wrapper(disk))
+        return cls.wrapper(disk)
 
 
 class WithoutLock(_OnAnotherStorage):
@@ -89,17 +69,14 @@ class _LateSession(Session):
     """Extracts what it read, claims it afterwards, and records the result at once."""
 
     async def commit(self, *, wait: bool = False) -> CommitTask:
-        async with self._lock():
-            log = await self._read_live()
-        if not log.messages:
-            return CommitTask(self._extraction, 0, Progress().end("skipped"))
-        text = await self._store.extract(log.messages, self._store.make_id())
-        async with self._lock():
-            number = await self._next_number()
-            await self._claim(number, log)
-        outcome = Outcome(text=text, error=None, attempts=1, time=self._store.clock())
-        await self._extraction._record(number, outcome)
-        return CommitTask(self._extraction, number, Progress().end("completed"))
+        if not (messages := await self.reload()):
+            return CommitTask(self._store, self.id, 0, Progress().end("skipped"))
+        text = await self._store.extract(messages, self._store.make_id())
+        number = await self._live.claim(lambda number: number)
+        assert number is not None
+        extraction = self._store.extraction(self.id)
+        await extraction._record(number, Outcome(text=text, attempts=1, time=self._store.clock()))
+        return CommitTask(self._store, self.id, number, Progress().end("completed"))
 
 
 class _LateStore(oncestore.SessionStore):

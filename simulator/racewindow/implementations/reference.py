@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import ClassVar
 
 import oncestore
 from racewindow.disk import Disk
+from racewindow.implementations.disk_storage import DiskStorage
 from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore
+
+_TAKEOVER_S = 1500.0  # within the virtual hour that a store is given to come to rest
 
 
 class Reference(SessionStore):
@@ -31,7 +34,7 @@ class Reference(SessionStore):
     @classmethod
     def storage(cls, disk: Disk) -> oncestore.Storage:
         """What the store writes to; mutants put something in between."""
-        return disk
+        return DiskStorage(disk)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -40,8 +43,11 @@ class Reference(SessionStore):
             self._extract,
             make_id=partial(self.env.serial, "id"),
             clock=lambda: self.env.world.now,
+            takeover_s=_TAKEOVER_S,
             store_type=self.store_type,
         ) as store:
+            with suppress(oncestore.AlreadyExists):
+                await store.create(self.env.session)
             self._store = store
             yield
 
@@ -98,15 +104,9 @@ class ReferenceTicket:
 
 
 def _messages(disk: Disk, directory: str) -> tuple[str, ...]:
-    """The ids in a log, read without the store's help; a line torn by a crash is no message."""
-    ids = []
-    for line in (disk.peek(f"{directory}/messages.jsonl") or b"").splitlines():
-        start = line.find(b"{")
-        try:
-            ids.append(str(json.loads(line[start:])["content"]))
-        except (ValueError, KeyError):
-            continue
-    return tuple(ids)
+    """The ids in a log, read without the store's help; a line without an end is no message."""
+    *lines, _ = (disk.peek(f"{directory}/messages.jsonl") or b"").split(b"\n")
+    return tuple(str(json.loads(line)["content"]) for line in lines)
 
 
 def _archive(env: Environment, path: str, number: int) -> Archive:

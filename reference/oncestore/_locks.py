@@ -1,0 +1,100 @@
+"""Locks between processes: flock, which the kernel drops when its holder dies."""
+
+import fcntl
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import trio
+
+_POLL_FIRST_S = 0.001
+_POLL_MOST_S = 0.05
+_NOTE_MOST = 256
+
+
+class FileLock:
+    """A lock that is held, as a descriptor; its note is what the file contains."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def note(self) -> str:
+        return os.pread(self._descriptor, _NOTE_MOST, 0).decode(errors="replace")
+
+    @note.setter
+    def note(self, note: str) -> None:
+        data = note.encode()
+        # Padded, so that one write replaces whatever was there: a process may die between two.
+        os.pwrite(self._descriptor, data.ljust(_NOTE_MOST, b"\0"), 0)
+
+
+class FileLocks:
+    """The locks in a directory. Nothing is ever removed from it: whoever removed the file of a lock could let two
+    holders in, one on the old file and one on the new.
+
+    System calls on locks are made in place. They neither read nor write a disk, and a thread costs ten times as much.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        # flock excludes processes, but asking the kernel in a loop is no way to queue the tasks of one process.
+        self._queues: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def hold(self, path: str, *, wait: bool) -> AsyncGenerator[FileLock]:
+        """Raises BlockingIOError with ``wait=False``, when somebody holds the lock."""
+        queue = self._queues.setdefault(path, trio.Lock())
+        if not wait:
+            try:
+                queue.acquire_nowait()
+            except trio.WouldBlock:
+                raise BlockingIOError(f"{path} is held by another task") from None
+        else:
+            await queue.acquire()
+        try:
+            descriptor = await self._acquire(path, wait=wait)
+            try:
+                yield FileLock(descriptor)
+            finally:
+                os.close(descriptor)
+        finally:
+            queue.release()
+
+    async def _acquire(self, path: str, *, wait: bool) -> int:
+        # Everybody goes through the gate, one at a time, and only its holder asks for the lock. So a process that takes
+        # the lock again and again finds the gate shut by the one that waits.
+        gate = await _flock(self._root / "gates" / path, wait=wait)
+        try:
+            return await _flock(self._root / path, wait=wait)
+        finally:
+            os.close(gate)
+
+
+async def _flock(path: Path, *, wait: bool) -> int:
+    """A descriptor that holds the lock. Polled, for a thread that blocks in flock could not be cancelled."""
+    try:
+        descriptor = _open(path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _open(path)
+    try:
+        pause_s = _POLL_FIRST_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if not wait:
+                    raise
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _POLL_MOST_S)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
