@@ -44,7 +44,7 @@ _GENTLE = {
     "__bool__": READ,
     (trio.Event, "wait"): ADD,
 }
-_CLASSES: tuple[type[Any], ...] = (
+CLASSES: tuple[type[Any], ...] = (
     trio.Event,
     trio.Lock,
     trio.StrictFIFOLock,
@@ -58,6 +58,7 @@ _CLASSES: tuple[type[Any], ...] = (
     trio.lowlevel.ParkingLot,
     trio.lowlevel.RunVar,
 )
+_CHANNELS = (trio.MemorySendChannel, trio.MemoryReceiveChannel)
 _DUNDERS = ("__enter__", "__len__", "__bool__")
 _ANYTHING: tuple[tuple[type[Any], str], ...] = (
     (trio.CancelScope, "cancel"),
@@ -67,12 +68,12 @@ _ANYTHING: tuple[tuple[type[Any], str], ...] = (
 )
 
 WAITS = frozenset(
-    {kind.__name__ for kind in _CLASSES} | {"nursery", "ReceiveChannel", "wait_task_rescheduled", "checkpoint", "real_async_yield"}
+    {kind.__name__ for kind in CLASSES} | {"nursery", "ReceiveChannel", "wait_task_rescheduled", "checkpoint", "real_async_yield"}
     | {"sleep", "sleep_until", "sleep_forever", "wait_all_tasks_blocked"}
 )  # fmt: skip
 """First words of the labels of waits whose primitives are watched; a step that waits in another part of trio touches anything."""
 
-_here = threading.local()
+here = threading.local()  # its engine: who is told, in this thread
 _lock = threading.Lock()
 _observers = 0
 _originals: list[tuple[type[Any], str, Any]] = []
@@ -99,12 +100,17 @@ class Names:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             name = f"{kind}:{self._counts[kind]}"
         self._names[id(made)] = made, name
-        if hasattr(made, "_lot"):
+        if isinstance(made, CLASSES) and hasattr(made, "_lot"):
             self._names[id(made._lot)] = made._lot, name
+
+    def knows(self, used: Any) -> bool:
+        """Whether it has a name."""
+        return id(used) in self._names
 
     def of(self, used: Any) -> str:
         """Its name; the two ends of a channel are one resource."""
-        used = getattr(used, "_state", used)
+        if isinstance(used, _CHANNELS):
+            used = used._state
         named = self._names.get(id(used))
         return named[1] if named else type(used).__name__
 
@@ -114,7 +120,7 @@ def _using(original: _Method, how: int) -> _Method:
 
         @wraps(original)
         async def wait(self: Any, *args: Any, **options: Any) -> Any:
-            engine = getattr(_here, "engine", None)
+            engine = getattr(here, "engine", None)
             if engine is None:
                 return await original(self, *args, **options)
             engine.use_primitive(self, how)
@@ -128,7 +134,7 @@ def _using(original: _Method, how: int) -> _Method:
 
     @wraps(original)
     def call(self: Any, *args: Any, **options: Any) -> Any:
-        engine = getattr(_here, "engine", None)
+        engine = getattr(here, "engine", None)
         if engine is not None:
             engine.use_primitive(self, how)
         return original(self, *args, **options)
@@ -140,7 +146,7 @@ def _making(original: _Method) -> _Method:
     @wraps(original)
     def make(self: Any, *args: Any, **options: Any) -> None:
         original(self, *args, **options)
-        engine = getattr(_here, "engine", None)
+        engine = getattr(here, "engine", None)
         if engine is not None:
             engine.names.give(self)
 
@@ -150,7 +156,7 @@ def _making(original: _Method) -> _Method:
 def _touching_anything(original: _Method) -> _Method:
     @wraps(original)
     def call(self: Any, *args: Any, **options: Any) -> Any:
-        engine = getattr(_here, "engine", None)
+        engine = getattr(here, "engine", None)
         if engine is not None:
             engine.use_anything()
         return original(self, *args, **options)
@@ -161,7 +167,7 @@ def _touching_anything(original: _Method) -> _Method:
 def _closing(original: _Method) -> _Method:
     @wraps(original)
     def close(self: trio.CancelScope, error: BaseException | None) -> BaseException | None:
-        engine = getattr(_here, "engine", None)
+        engine = getattr(here, "engine", None)
         if engine is not None:
             if error is None:
                 engine.use_primitive(self, WRITE)
@@ -175,7 +181,7 @@ def _closing(original: _Method) -> _Method:
 def _child_exit(original: _Method) -> _Method:
     @wraps(original)
     def child_finished(self: trio.Nursery, task: Any, outcome: Any) -> None:
-        engine = getattr(_here, "engine", None)
+        engine = getattr(here, "engine", None)
         if engine is not None:
             engine.use_primitive(self, WRITE if isinstance(outcome, Error) else ADD)
         original(self, task, outcome)
@@ -186,7 +192,7 @@ def _child_exit(original: _Method) -> _Method:
 def _nursery_exit(original: _Method) -> _Method:
     @wraps(original)
     async def nested_child_finished(self: trio.Nursery, error: BaseException | None) -> Any:
-        engine = getattr(_here, "engine", None)
+        engine = getattr(here, "engine", None)
         if engine is None:
             return await original(self, error)
         # The body's end counts like a child's: whoever is last lets the parent go on.
@@ -199,10 +205,10 @@ def _nursery_exit(original: _Method) -> _Method:
 
 
 def _replacements() -> Iterator[tuple[type[Any], str, Any]]:
-    for kind in (*_CLASSES, MemoryChannelState):
-        if kind not in (trio.MemorySendChannel, trio.MemoryReceiveChannel):  # known by the state they share
+    for kind in (*CLASSES, MemoryChannelState):
+        if kind not in _CHANNELS:  # known by the state they share
             yield kind, "__init__", _making(kind.__init__)  # type: ignore[misc]
-    for kind in _CLASSES:
+    for kind in CLASSES:
         for name in dir(kind):
             if name.startswith("_") and name not in _DUNDERS:
                 continue
@@ -233,11 +239,11 @@ def primitives_observed(engine: TrioEngine) -> Iterator[None]:
             for kind, name, replacement in list(_replacements()):
                 _originals.append((kind, name, vars(kind).get(name)))
                 setattr(kind, name, replacement)
-    _here.engine = engine
+    here.engine = engine
     try:
         yield
     finally:
-        _here.engine = None
+        here.engine = None
         with _lock:
             _observers -= 1
             if not _observers:

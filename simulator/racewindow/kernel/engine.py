@@ -157,6 +157,10 @@ class Engine(ABC):
         """From now on, watch what each step uses. On a host that cannot see that, every step counts as touching anything."""
         self.observing = False
 
+    def watch(self, kinds: tuple[type[Any], ...], trusted: tuple[type[Any], ...]) -> None:
+        """While steps are observed, watch the attributes of these classes as well."""
+        del kinds, trusted
+
     def use(self, resource: str, how: int) -> None:
         """The host saw the running step use ``resource``; see :mod:`racewindow.kernel.footprint` for how."""
         if self.observing and self.points:

@@ -22,6 +22,7 @@ import trio
 from outcome import Error, Outcome, Value, capture
 
 from racewindow.errors import Unsupported
+from racewindow.kernel._attributes import attributes_watched
 from racewindow.kernel._trio_internals import (
     GLOBAL_RUN_CONTEXT,
     CancelShieldedCheckpoint,
@@ -76,6 +77,7 @@ class TrioEngine(Engine):
         self._clock = clock
         self._runner = current_runner()
         self._observation = ExitStack()
+        self._watched: set[type[Any]] = set()
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
@@ -95,6 +97,19 @@ class TrioEngine(Engine):
         """The running step was seen to use one of trio's primitives; the nursery of the kernel's own tasks has no name."""
         if primitive is not self._nursery and not self.closed:
             self.use(self.names.of(primitive), how)
+
+    def watch(self, kinds: tuple[type[Any], ...], trusted: tuple[type[Any], ...]) -> None:
+        for kind in kinds if self.observing else ():
+            if kind not in self._watched:
+                self._watched.add(kind)
+                self._observation.enter_context(attributes_watched(kind, trusted))
+
+    def use_attribute(self, owner: Any, name: str, how: int) -> None:
+        """The running step was seen to use an attribute of an object whose class is watched."""
+        if not self.closed:
+            if not self.names.knows(owner):
+                self.names.give(owner)  # while it is being made
+            self.use(f"{self.names.of(owner)}.{name}", how)
 
     def close(self) -> None:
         """No further schedule will run."""

@@ -177,6 +177,24 @@ class World:
         for resource in resources:
             self._engine.touch(resource, write=write)
 
+    def use(self, resource: str, how: int) -> None:
+        """Like :meth:`touch`, in one of the ways of :mod:`racewindow.kernel.footprint`, and not shown in traces."""
+        self._engine.use(resource, how)
+
+    def touch_anything(self) -> None:
+        """Say that the running step may have touched anything, whatever its point declared."""
+        self._engine.use_anything()
+
+    def watch(self, *kinds: type[Any], trusted: tuple[type[Any], ...] = ()) -> None:
+        """See for a proof which attributes of the instances of these classes each step reads and writes.
+
+        Args:
+            kinds: classes that keep in attributes what tasks share. A list or dict in an attribute has to be fetched from there in every
+                step that uses it: one that is held in a local variable across a point is not seen.
+            trusted: classes whose instances tell by themselves what they do, as the simulated disk does.
+        """
+        self._engine.watch(kinds, trusted)
+
     def memory_declared(self) -> None:
         """Promise that tasks share nothing but what the simulator can see, so that a proof may leave out equivalent schedules.
 
