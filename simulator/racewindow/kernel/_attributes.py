@@ -27,17 +27,27 @@ _watchers: dict[type[Any], int] = {}
 _trusted: set[type[Any]] = set()
 
 
+_ways: dict[type[Any], int] = {}  # how it counts to get hold of an instance
+
+
 def _how(value: Any) -> int:
     """Whether getting hold of a value is no more than a read."""
     kind = type(value)
+    how = _ways.get(kind)
+    if how is None:
+        if kind is tuple:
+            return max(map(_how, value), default=READ)
+        how = _ways[kind] = _how_of(kind)
+    return how
+
+
+def _how_of(kind: type[Any]) -> int:
     if (
-        isinstance(value, _UNCHANGING)
+        issubclass(kind, _UNCHANGING)
         or not _trusted.isdisjoint(kind.__mro__)
         or not _watchers.keys().isdisjoint(kind.__mro__)
     ):
         return READ
-    if isinstance(value, tuple):
-        return max(map(_how, value), default=READ)
     frozen = is_dataclass(kind) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     return READ if frozen else WRITE
 
@@ -51,6 +61,7 @@ def attributes_watched(kind: type[Any], trusted: tuple[type[Any], ...]) -> Itera
     """
     with _lock:
         _trusted.update(trusted)
+        _ways.clear()
         _watchers[kind] = _watchers.get(kind, 0) + 1
         if _watchers[kind] == 1:
             _watch(kind)
@@ -61,6 +72,7 @@ def attributes_watched(kind: type[Any], trusted: tuple[type[Any], ...]) -> Itera
             _watchers[kind] -= 1
             if not _watchers[kind]:
                 del _watchers[kind]
+                _ways.clear()
                 for name in ("__getattribute__", "__setattr__", "__delattr__"):
                     delattr(kind, name)
 
@@ -70,21 +82,19 @@ def _watch(kind: Any) -> None:
 
     def getattribute(self: Any, name: str) -> Any:
         value = get(self, name)
-        engine = getattr(here, "engine", None)
-        if engine is not None and not name.startswith("__"):
-            own_method = type(value) is MethodType and value.__self__ is self
-            if not own_method:
-                engine.use_attribute(self, name, _how(value))
+        engine = here.engine
+        if engine is not None and (type(value) is not MethodType or value.__self__ is not self) and name[:2] != "__":
+            engine.use_attribute(self, name, _how(value))
         return value
 
     def setattribute(self: Any, name: str, value: Any) -> None:
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is not None:
             engine.use_attribute(self, name, WRITE)
         put(self, name, value)
 
     def delattribute(self: Any, name: str) -> None:
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is not None:
             engine.use_attribute(self, name, WRITE)
         delete(self, name)

@@ -73,7 +73,14 @@ WAITS = frozenset(
 )  # fmt: skip
 """First words of the labels of waits whose primitives are watched; a step that waits in another part of trio touches anything."""
 
-here = threading.local()  # its engine: who is told, in this thread
+
+class _Here(threading.local):
+    """Who is told, in this thread."""
+
+    engine: TrioEngine | None = None
+
+
+here = _Here()
 _lock = threading.Lock()
 _observers = 0
 _originals: list[tuple[type[Any], str, Any]] = []
@@ -92,7 +99,7 @@ class Names:
 
     def give(self, made: Any) -> None:
         """Name a primitive that the running task just made; the parking lot in it, and a condition and its lock, are one resource."""
-        if isinstance(made, trio.Condition):
+        if type(made) is trio.Condition:
             name = self.of(made._lock)
         else:
             task = self._engine.current
@@ -100,19 +107,23 @@ class Names:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             name = f"{kind}:{self._counts[kind]}"
         self._names[id(made)] = made, name
-        if isinstance(made, CLASSES) and hasattr(made, "_lot"):
+        if type(made) in CLASSES and hasattr(made, "_lot"):
             self._names[id(made._lot)] = made._lot, name
-
-    def knows(self, used: Any) -> bool:
-        """Whether it has a name."""
-        return id(used) in self._names
 
     def of(self, used: Any) -> str:
         """Its name; the two ends of a channel are one resource."""
-        if isinstance(used, _CHANNELS):
+        if type(used) in _CHANNELS:
             used = used._state
         named = self._names.get(id(used))
         return named[1] if named else type(used).__name__
+
+    def of_owner(self, owner: Any) -> str:
+        """The name of an object whose attributes are watched; it gets one with its first attribute."""
+        named = self._names.get(id(owner))
+        if named is None:
+            self.give(owner)
+            named = self._names[id(owner)]
+        return named[1]
 
 
 def _using(original: _Method, how: int) -> _Method:
@@ -120,7 +131,7 @@ def _using(original: _Method, how: int) -> _Method:
 
         @wraps(original)
         async def wait(self: Any, *args: Any, **options: Any) -> Any:
-            engine = getattr(here, "engine", None)
+            engine = here.engine
             if engine is None:
                 return await original(self, *args, **options)
             engine.use_primitive(self, how)
@@ -134,7 +145,7 @@ def _using(original: _Method, how: int) -> _Method:
 
     @wraps(original)
     def call(self: Any, *args: Any, **options: Any) -> Any:
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is not None:
             engine.use_primitive(self, how)
         return original(self, *args, **options)
@@ -146,7 +157,7 @@ def _making(original: _Method) -> _Method:
     @wraps(original)
     def make(self: Any, *args: Any, **options: Any) -> None:
         original(self, *args, **options)
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is not None:
             engine.names.give(self)
 
@@ -156,7 +167,7 @@ def _making(original: _Method) -> _Method:
 def _touching_anything(original: _Method) -> _Method:
     @wraps(original)
     def call(self: Any, *args: Any, **options: Any) -> Any:
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is not None:
             engine.use_anything()
         return original(self, *args, **options)
@@ -167,7 +178,7 @@ def _touching_anything(original: _Method) -> _Method:
 def _closing(original: _Method) -> _Method:
     @wraps(original)
     def close(self: trio.CancelScope, error: BaseException | None) -> BaseException | None:
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is not None:
             if error is None:
                 engine.use_primitive(self, WRITE)
@@ -181,7 +192,7 @@ def _closing(original: _Method) -> _Method:
 def _child_exit(original: _Method) -> _Method:
     @wraps(original)
     def child_finished(self: trio.Nursery, task: Any, outcome: Any) -> None:
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is not None:
             engine.use_primitive(self, WRITE if isinstance(outcome, Error) else ADD)
         original(self, task, outcome)
@@ -192,7 +203,7 @@ def _child_exit(original: _Method) -> _Method:
 def _nursery_exit(original: _Method) -> _Method:
     @wraps(original)
     async def nested_child_finished(self: trio.Nursery, error: BaseException | None) -> Any:
-        engine = getattr(here, "engine", None)
+        engine = here.engine
         if engine is None:
             return await original(self, error)
         # The body's end counts like a child's: whoever is last lets the parent go on.

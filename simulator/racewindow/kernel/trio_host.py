@@ -107,9 +107,7 @@ class TrioEngine(Engine):
     def use_attribute(self, owner: Any, name: str, how: int) -> None:
         """The running step was seen to use an attribute of an object whose class is watched."""
         if not self.closed:
-            if not self.names.knows(owner):
-                self.names.give(owner)  # while it is being made
-            self.use(f"{self.names.of(owner)}.{name}", how)
+            self.use(f"{self.names.of_owner(owner)}.{name}", how)
 
     def close(self) -> None:
         """No further schedule will run."""
