@@ -9,6 +9,8 @@ from racewindow.search._reproduce import check_token as check_token
 from racewindow.search._reproduce import replay as replay
 from racewindow.search._reproduce import replayed as replayed
 from racewindow.search.bounded import Bounded as Bounded
+from racewindow.search.counting import Count as Count
+from racewindow.search.counting import count as count
 from racewindow.search.dpor import DPOR as DPOR
 from racewindow.search.random_walk import RandomWalk as RandomWalk
 from racewindow.search.replay import Replay as Replay

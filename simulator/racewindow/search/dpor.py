@@ -14,7 +14,6 @@ that depends on it. Two things go beyond the paper, whose tasks cannot disable e
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -189,7 +188,6 @@ class DPORSearch:
         starts = [place.start for place in self._stack]
         early = self._engine.limits.time == "adversarial"
         for index, place in enumerate(self._stack):
-            woken_by = _event_of(place.woken, starts, index)
             fresh = index >= self._fresh
             if place.rested:
                 order.rest(partial(self._reverse, order, index, CLOCK_ROLE) if early and fresh else None)
@@ -197,7 +195,7 @@ class DPORSearch:
                 place.chosen,
                 place.label,
                 place.footprint,
-                woken_by=woken_by,
+                woken_by=order.event_of(place.woken, starts),
                 joined=place.joined,
                 also_stepped=place.also_stepped,
                 on_race=partial(self._reverse, order, index, place.chosen) if fresh else None,
@@ -229,8 +227,3 @@ class DPORSearch:
             return  # no timer was armed there, or none was left to fire early: where there is one, it is wanted anyway
         candidates = [name for name in initials if name in place.names]
         place.wanted.update(candidates[:1] or place.names)
-
-
-def _event_of(step: int, starts: list[int], index: int) -> int:
-    """Index of the event before ``index`` that the step belongs to; -1 for none."""
-    return bisect_right(starts, step, 0, index) - 1 if step >= 0 else -1

@@ -7,7 +7,8 @@ and after every earlier event that it depends on. Only the last kind of edge is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 
 from racewindow.kernel.footprint import ADD, READ, Footprint
 
@@ -122,7 +123,22 @@ class PartialOrder:
     @property
     def class_number(self) -> int:
         """A hash of the whole order: equal for schedules that differ only in the order of independent events."""
-        return hash(self._latest((1 << len(self.before)) - 1))
+        return hash(self.latest)
+
+    @property
+    def latest(self) -> tuple[int, ...]:
+        """The numbers of the events that none comes after: the same for equivalent schedules only."""
+        return self._latest((1 << len(self.before)) - 1)
+
+    @staticmethod
+    def event_of(step: int, starts: Sequence[int]) -> int:
+        """Index of the event that a step belongs to; -1 for none.
+
+        Args:
+            step: index of the step, or -1.
+            starts: index of the first step of each event.
+        """
+        return bisect_right(starts, step) - 1 if step >= 0 else -1
 
     def _latest(self, mask: int) -> tuple[int, ...]:
         """The numbers of those events of a downward closed mask that no other one in it comes after."""
