@@ -23,11 +23,13 @@ from racewindow.kernel import World as World
 from racewindow.search import DPOR as DPOR
 from racewindow.search import Bounded as Bounded
 from racewindow.search import Count as Count
+from racewindow.search import Curve as Curve
 from racewindow.search import Exploration as Exploration
 from racewindow.search import RandomWalk as RandomWalk
 from racewindow.search import Replay as Replay
 from racewindow.search import count as count
 from racewindow.search import explore as explore
+from racewindow.search import probability_curve as probability_curve
 from racewindow.search import prove as prove
 from racewindow.search import replay as replay
 
