@@ -205,6 +205,7 @@ class WatchingSearch(BoundedSearch):
         super().__init__(None)
         self.classes: set[int] = set()
         self.blocked = self.assumed = self.observed = 0
+        self.interleavings: int | None = None
 
     def observe(self, engine: Engine) -> None:
         engine.observe()
@@ -303,6 +304,8 @@ def check(seed: int, limits: rw.Limits, most: int) -> bool:
     assert reduced.complete
     assert some == whole.outcomes, program
     assert reduced.classes == len(whole.traces) == reduced.schedules, program
+    if reduced.interleavings is not None:
+        assert reduced.interleavings == whole.schedules, program
     return True
 
 

@@ -37,6 +37,13 @@ def joined_by(points: Iterable[Point]) -> tuple[str, ...]:
     return tuple(resource for point in points for resource, how in point.uses or () if how == JOIN)
 
 
+def stepped_unasked(points: Iterable[Point]) -> frozenset[str]:
+    """The tasks that took steps in a stretch which were not up to the strategy."""
+    return frozenset(
+        point.task.name for point in points if point.choice == UNASKED and point.task and point.task.index >= 0
+    )
+
+
 def footprint_of(points: Iterable[Point]) -> Footprint:
     """What a stretch of steps touched: declared at its points, touched by the subject, or seen by the host.
 

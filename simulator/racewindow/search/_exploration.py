@@ -71,6 +71,7 @@ class Exploration:
         interrupted: whether the user stopped it.
         classes: distinct happens-before classes among the schedules; None where the strategy does not tell them apart.
         blocked: schedules that a reduction began and gave up, because they were equivalent to others.
+        interleavings: schedules that these classes stand for, as far as they were counted.
         footprints: how much a reduction knew about what steps touch; empty without one.
         first: the first failing schedule.
         found: all schedules in brief, in order.
@@ -90,6 +91,7 @@ class Exploration:
     interrupted: bool
     classes: int | None = None
     blocked: int = 0
+    interleavings: int | None = None
     footprints: str = ""
     first: Found | None
     found: tuple[Found, ...] = field(repr=False)

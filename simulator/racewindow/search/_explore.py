@@ -147,6 +147,7 @@ def explore(
         interrupted=state["interrupted"],
         classes=len(search.classes) if isinstance(search, Reducing) else None,
         blocked=search.blocked if isinstance(search, Reducing) else 0,
+        interleavings=search.interleavings if isinstance(search, Reducing) else None,
         footprints=_footprints(search) if isinstance(search, Reducing) else "",
         first=next((one for one in found if one.verdict == "failed"), None),
         found=tuple(found),

@@ -14,10 +14,10 @@ from typing import Literal
 
 from racewindow.errors import ReplayDiverged, Unsupported, UsageError
 from racewindow.kernel.engine import Engine, Subject
-from racewindow.kernel.footprint import footprint_of, joined_by
+from racewindow.kernel.footprint import footprint_of, joined_by, stepped_unasked
 from racewindow.kernel.hosts import run_on
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import UNASKED, Point, Task
+from racewindow.kernel.task import Point, Task
 from racewindow.search._shape import Shape, diverged, shape_of
 from racewindow.search._subject import identify
 from racewindow.search.partial_order import PartialOrder
@@ -203,7 +203,7 @@ class _Survey:
             return
         task, label, woken, names = self._event
         stretch = points[self._starts[-1] :]
-        others = frozenset(point.task.name for point in stretch if point.task and point.choice == UNASKED)
+        others = stepped_unasked(stretch)
         known = self._engine.observing and others.isdisjoint(names)
         self._order.add(
             task,

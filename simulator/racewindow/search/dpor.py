@@ -20,12 +20,15 @@ from functools import partial
 
 from racewindow.errors import ReplayDiverged
 from racewindow.kernel.engine import Engine
-from racewindow.kernel.footprint import Footprint, dependent, footprint_of, joined_by
+from racewindow.kernel.footprint import Footprint, dependent, footprint_of, joined_by, stepped_unasked
 from racewindow.kernel.run import Run
-from racewindow.kernel.task import CLOCK_ROLE, UNASKED, Point, Task
+from racewindow.kernel.task import CLOCK_ROLE, Point, Task
 from racewindow.search._shape import Shape, diverged, ended_early, shape_of
 from racewindow.search.partial_order import PartialOrder
 from racewindow.search.strategy import Redundant
+
+COUNTED_MAX = 300
+"""Classes up to which the interleavings they stand for are counted: for long schedules that takes longer than to run them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class DPORSearch:
     Attributes:
         classes: numbers of the happens-before classes of the schedules that ended.
         blocked: schedules that were given up because everything that could run was asleep.
+        interleavings: schedules that have one of the orders in ``classes``; None where there are too many classes to count them.
         assumed: steps of the schedules run so far that counted as touching anything.
         observed: steps whose footprint was declared or observed.
     """
@@ -83,6 +87,7 @@ class DPORSearch:
         self._fresh = -1  # index of the first event that was not analysed yet
         self.classes: set[int] = set()
         self.blocked = self.assumed = self.observed = 0
+        self.interleavings: int | None = 0
 
     def observe(self, engine: Engine) -> None:
         """Have the engine watch what steps use; its books tell what each event was."""
@@ -141,7 +146,7 @@ class DPORSearch:
                         sleep[name] = footprint
         awake = [index for index, name in enumerate(names) if name not in sleep]
         if not awake:
-            self._analyse(ended=False)
+            self._analyse()
             self.blocked += 1
             raise Redundant
         index = current if current in awake else awake[0]
@@ -161,8 +166,7 @@ class DPORSearch:
             return  # a place from an earlier schedule, whose event is known
         place = self._stack[self._depth - 1]
         points = points[place.start :]
-        others = {point.task.name for point in points if point.task and point.choice == UNASKED}
-        place.also_stepped = frozenset(others)
+        place.also_stepped = others = stepped_unasked(points)
         place.footprint = footprint_of(points) if self._engine.observing and others.isdisjoint(place.names) else None
         place.joined = joined_by(points)
         if place.footprint is None:
@@ -180,10 +184,15 @@ class DPORSearch:
         ended = run.reason == "ended"
         if ended and self._stack:
             self._stack[-1].footprint = None  # what comes after it never happens
-        self.classes.add(self._analyse(ended=ended))
+        order = self._analyse()
+        if order.class_number not in self.classes:
+            self.classes.add(order.class_number)
+            if self.interleavings is not None:
+                counted = len(self.classes) <= COUNTED_MAX
+                self.interleavings = self.interleavings + order.interleavings() if counted else None
 
-    def _analyse(self, *, ended: bool) -> int:
-        """Find the races of the events that are new in this schedule; returns the number of its class."""
+    def _analyse(self) -> PartialOrder:
+        """Find the races of the events that are new in this schedule."""
         order = PartialOrder()
         starts = [place.start for place in self._stack]
         early = self._engine.limits.time == "adversarial"
@@ -202,7 +211,7 @@ class DPORSearch:
             )
         if early and len(self._engine.rests) > self._rests:
             order.rest(partial(self._reverse, order, len(self._stack), CLOCK_ROLE))
-        return order.class_number
+        return order
 
     def _reverse(self, order: PartialOrder, later: int, task: str, earlier: int, mask: int) -> None:
         """Make sure that the event ``later``, a step of ``task``, gets a chance to come without ``earlier``, after what it needs.

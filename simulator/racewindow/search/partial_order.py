@@ -27,6 +27,7 @@ class PartialOrder:
         self.before: list[int] = []
         self.number: list[int] = []
         self._last: dict[str, int] = {}
+        self._events: dict[str, list[int]] = {}
         self._touched: dict[
             str, list[int]
         ] = {}  # resource: masks of the events that read it, add to it, do anything else
@@ -111,6 +112,7 @@ class PartialOrder:
     def _enter(self, index: int, task: str, footprint: Footprint, also_stepped: frozenset[str]) -> None:
         bit = 1 << index
         self._last[task] = index
+        self._events.setdefault(task, []).append(index)
         for other in also_stepped:
             self._last[other] = index
         if footprint is None:
@@ -129,6 +131,21 @@ class PartialOrder:
     def latest(self) -> tuple[int, ...]:
         """The numbers of the events that none comes after: the same for equivalent schedules only."""
         return self._latest((1 << len(self.before)) - 1)
+
+    def interleavings(self) -> int:
+        """How many schedules have this order: its linear extensions, counted beginning by beginning."""
+        lines = [(events, sum(1 << index for index in events)) for events in self._events.values()]
+        ways = {0: 1}
+        for _ in self.before:
+            longer: dict[int, int] = {}
+            for done, count in ways.items():
+                for events, line in lines:
+                    place = (done & line).bit_count()
+                    if place < len(events) and not self.before[events[place]] & ~done:
+                        more = done | 1 << events[place]
+                        longer[more] = longer.get(more, 0) + count
+            ways = longer
+        return sum(ways.values())
 
     @staticmethod
     def event_of(step: int, starts: Sequence[int]) -> int:

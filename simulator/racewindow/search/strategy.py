@@ -29,11 +29,13 @@ class Reducing(Protocol):
     Attributes:
         classes: one number per happens-before class that was run.
         blocked: schedules that were given up as redundant.
+        interleavings: schedules that the classes stand for; None where they were not counted.
         assumed, observed: steps that counted as touching anything, and those whose footprint was declared or observed.
     """
 
     classes: set[int]
     blocked: int
+    interleavings: int | None
     assumed: int
     observed: int
 
