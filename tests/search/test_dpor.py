@@ -254,6 +254,42 @@ class TestBugsThatOnlyShowIn:
 
         assert rw.prove(subject).verdict == "failed"
 
+    def test_a_nursery_that_somebody_else_starts_a_task_in(self) -> None:
+        """The parent goes on when the child has, and not before the call that started it has returned."""
+
+        async def subject(world: rw.World) -> tuple[str, ...]:
+            world.memory_declared()
+            empty: tuple[str, ...] = ()
+            log = world.cell(empty, name="log")
+
+            async def child(task_status: trio.TaskStatus[None]) -> None:
+                await _nothing()
+                task_status.started()
+                await log.write((*log.value, "child"))
+
+            async def starter(nursery: trio.Nursery) -> None:
+                await nursery.start(child)
+                await log.write((*log.value, "started"))
+
+            async with trio.open_nursery() as outer:
+                async with trio.open_nursery() as inner:
+                    outer.start_soon(starter, inner)
+                    await _nothing()
+                await log.write((*log.value, "inner closed"))
+            return log.value
+
+        reduced: set[object] = set()
+        whole: set[object] = set()
+        for strategy, seen in ((rw.DPOR(), reduced), (rw.Bounded(None), whole)):
+            found = rw.explore(
+                subject,
+                strategy=strategy,
+                schedules=None,
+                on_run=lambda run, seen=seen: seen.add((run.result, tuple(v.kind for v in run.violations))),  # type: ignore[misc]
+            )
+            assert found.complete
+        assert reduced == whole
+
     def test_a_task_that_a_crash_kills_before_its_step(self) -> None:
         """The victim's step is in no schedule that crashes first."""
 

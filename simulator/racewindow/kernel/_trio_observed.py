@@ -136,10 +136,13 @@ def _using(original: _Method, how: int) -> _Method:
                 return await original(self, *args, **options)
             engine.use_primitive(self, how)
             try:
-                return await original(self, *args, **options)
+                result = await original(self, *args, **options)
             except BaseException:
                 engine.use_primitive(self, WRITE)  # it takes back what it began, in a later step
                 raise
+            if original.__name__ == "start":
+                engine.use_primitive(self, WRITE)  # the nursery has waited for this, too
+            return result
 
         return wait
 
