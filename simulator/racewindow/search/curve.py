@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from scipy.stats import binomtest
-
 from racewindow.errors import ReplayDiverged, Unsupported, UsageError
 from racewindow.kernel.engine import Engine, Subject
 from racewindow.kernel.hosts import run_on
@@ -138,6 +136,8 @@ def _exact(start: State, run: Run, kind: str, sampler: Sampler) -> list[tuple[fl
 def _sampled(
     engine: Engine, subject: Subject, limits: Limits, run: Run, kind: str, schedules: int, seed: int
 ) -> list[tuple[float, float, float]]:
+    from scipy.stats import binomtest
+
     way = [task for _, task, _ in _choices(run)]
     estimates = []
     for length in range(len(way) + 1):
