@@ -140,6 +140,38 @@ class TestExamining:
         assert code == CLEAN
         assert "no violation in 100 schedules, so at most 2.95% of them (95 %) under random-walk" in out
 
+    def test_any_strategy_by_name(self, capsys: Out) -> None:
+        argv = "fuzz", "path-lock", "free-running", *ONE, "--schedules", "60", "--strategy"
+        for strategy in (
+            "urw",
+            "burst:mean=3",
+            "pct:depth=2",
+            "pos",
+            "timed:0.01",
+            "surw:live*",
+            "bounded",
+            "delays:3",
+        ):
+            code, out, _ = run(capsys, *argv, strategy)
+            assert code in (CLEAN, VIOLATION, UNKNOWN)
+            assert strategy.partition(":")[0].replace("delays", "bounded") in out
+
+    def test_auto_says_what_it_did(self, capsys: Out) -> None:
+        code, out, _ = run(capsys, "fuzz", "reference", "after-completion", *ONE, "--strategy", "auto")
+        assert code == CLEAN
+        assert out.startswith("proved         reference  same-store, disk=atomic, time=idle: every schedule")
+        assert "auto: exhausts" in out
+        argv = "fuzz", "reference", "free-running", "--topology", "same-store", "--disk", "suspending"
+        code, out, _ = run(capsys, *argv, "--strategy", "auto", "--schedules", "40")
+        assert code == CLEAN
+        assert "after 4 in depth-first order the others were split between urw 9 (0 failed), burst 9 (0 failed)" in out
+        assert "no violation in 40 schedules, so at most 7.98% of them (95 %) under auto" in out
+
+    def test_notes_are_in_the_json_too(self, capsys: Out) -> None:
+        argv = "fuzz", "path-lock", "free-running", *ONE, "--strategy", "pct", "--schedules", "20", "--json"
+        (result,) = json.loads(run(capsys, *argv)[1])["results"]
+        assert result["notes"][0].startswith("pct of depth 3: n=")
+
     def test_a_budget_that_ended_is_unknown(self, capsys: Out) -> None:
         code, out, _ = run(capsys, "prove", "reference", "free-running", *ONE, "--schedules", "1")
         assert code == UNKNOWN
@@ -313,6 +345,13 @@ class TestWrongUsage:
             ("fuzz", "reference", "--disk", "floppy"),
             ("fuzz", "reference", "--time", "tomorrow"),
             ("fuzz", "reference", "--strategy", "clever"),
+            ("fuzz", "reference", "--strategy", "pct:depth=0"),
+            ("fuzz", "reference", "--strategy", "pct:dept=2"),
+            ("fuzz", "reference", "--strategy", "delays:-1"),
+            ("fuzz", "reference", "--strategy", "burst:mean=0"),
+            ("first-bug", "reference", "--strategy", "bounded"),
+            ("first-bug", "reference", "--strategy", "surw:"),
+            ("first-bug", "reference", "--output", "curves.txt"),
             ("fuzz", "reference", "--time-limit", "0"),
             ("prove", "reference", "--preemptions", "-1"),
             ("windows", "reference", "a: add m1"),
@@ -333,6 +372,20 @@ class TestWrongUsage:
         code, out, err = run(capsys, *argv)
         assert (code, out) == (USAGE, "")
         assert "Usage: racewindow" in err
+
+    def test_first_bug_compares_strategies(self, capsys: Out, tmp_path: Path) -> None:
+        argv = "first-bug", "path-lock", "free-running", *ONE, "--seeds", "3", "--schedules", "50", "--strategy", "urw"
+        code, out, err = run(capsys, *argv, "--strategy", "burst:mean=3", "--output", str(tmp_path / "curves.svg"))
+        assert code == VIOLATION
+        assert "burst:mean=3" in out
+        assert "pvalue" in out
+        assert err == f"drawn: {tmp_path / 'curves.svg'}\n"
+        assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+        code, out, _ = run(capsys, *argv, "--json")
+        told = json.loads(out)
+        assert [each["seed"] for each in told["searches"]] == [0, 1, 2]
+        assert told["rates"][0]["finds"] == 3
+        assert run(capsys, "first-bug", "reference", "a: add m1", *ONE, "--seeds", "2", "--schedules", "3")[0] == CLEAN
 
     def test_help_is_no_mistake(self, capsys: Out) -> None:
         code, out, _ = run(capsys, "--help")

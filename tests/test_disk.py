@@ -155,7 +155,7 @@ class TestPowerLoss:
 
     def test_an_unknown_policy_is_refused(self) -> None:
         async def main(world: rw.World, disk: Disk) -> None:
-            with pytest.raises(rw.UsageError, match=r"'keep-some'.*lose-unsynced or keep-all"):
+            with pytest.raises(rw.UsageError, match=r"'keep-some'.*lose-unsynced, keep-all, torn"):
                 disk.power_loss("keep-some")  # type: ignore[arg-type]
 
         on_disk(main)

@@ -48,6 +48,10 @@ class TestBuilders:
         ("build", "columns"),
         [
             (frames.runs_frame, frames.RUNS),
+            (frames.first_bug_frame, frames.FIRST_BUG),
+            (frames.rates_frame, frames.RATES),
+            (frames.survival_frame, frames.SURVIVAL),
+            (frames.logrank_frame, frames.LOGRANK),
             (frames.windows_frame, frames.WINDOWS),
             (frames.matrix_frame, frames.MATRIX),
         ],
@@ -106,7 +110,16 @@ class TestBuilders:
 
     def test_columns_are_documented(self) -> None:
         """Each column of each frame has a meaning, and the documentation is a frame itself."""
-        for columns in (frames.RUNS, frames.WINDOWS, frames.MATRIX, frames.WIDTHS, frames.SPANS, frames.TALLY):
+        first_bug = (frames.FIRST_BUG, frames.RATES, frames.SURVIVAL, frames.LOGRANK)
+        for columns in (
+            frames.RUNS,
+            frames.WINDOWS,
+            frames.MATRIX,
+            frames.WIDTHS,
+            frames.SPANS,
+            frames.TALLY,
+            *first_bug,
+        ):
             told = frames.describe(columns)
             assert list(told.columns) == ["name", "dtype", "unit", "meaning"]
             assert told["meaning"].str.len().gt(0).all()

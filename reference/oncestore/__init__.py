@@ -25,6 +25,7 @@ from ._memory import MemoryStorage as MemoryStorage
 from ._messages import Message as Message
 from ._session import Session as Session
 from ._session import SessionInfo as SessionInfo
+from ._sqlite import SqliteStorage as SqliteStorage
 from ._storage import FsyncFailed as FsyncFailed
 from ._storage import Lock as Lock
 from ._storage import Storage as Storage

@@ -43,21 +43,30 @@ async def archive_numbers(storage: Storage, session: str) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-async def read_status(storage: Storage, session: str, number: int) -> Status:
-    """accepted, running, completed or failed. One call: list. Raises FileNotFoundError without an archive.
+def status_of(names: Sequence[str]) -> Status:
+    """accepted, running, completed or failed, by the names of the files in an archive.
 
     ``running`` means that an attempt was begun; whoever began it may be dead, and another one about to try again.
     """
-    names = await storage.list(layout.archive(session, number))
     # A success beats a failure: a retry that succeeded leaves the record of the failure where it is.
     if layout.EXTRACTION in names:
         return "completed"
-    return "failed" if layout.FAILURE in names else "running" if count_attempts(names) else "accepted"
+    return "failed" if layout.FAILURE in names else "running" if attempts_of(names) else "accepted"
 
 
-def count_attempts(names: Sequence[str]) -> int:
+def has_result(names: Sequence[str]) -> bool:
+    """Whether the extraction of an archive that holds these files has ended."""
+    return layout.EXTRACTION in names or layout.FAILURE in names
+
+
+def attempts_of(names: Sequence[str]) -> int:
     """How often the extractor was handed an archive that holds these files."""
     return sum(name.startswith("attempt-") for name in names)
+
+
+async def read_status(storage: Storage, session: str, number: int) -> Status:
+    """One call: list. Raises FileNotFoundError without an archive."""
+    return status_of(await storage.list(layout.archive(session, number)))
 
 
 async def read_outcome(storage: Storage, session: str, number: int) -> Outcome | None:

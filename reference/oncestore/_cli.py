@@ -13,28 +13,29 @@ from ._archive import archive_numbers, read_outcome, read_status
 from ._directory import DirectoryStorage
 from ._errors import StoreError, UsageError
 from ._log import read_messages
+from ._sqlite import SqliteStorage, storage_at
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 1 when a file makes no sense, 2 when the request does not."""
     parser = argparse.ArgumentParser(prog="oncestore", description="Look into a session store.")
     show = parser.add_subparsers(dest="command", required=True).add_parser("show", help="list sessions or one session")
-    show.add_argument("root", type=Path, help="the directory of the store")
+    show.add_argument("root", type=Path, help="the directory of the store, or its SQLite file")
     show.add_argument("session", nargs="?", help="only this one, archive by archive")
     arguments = parser.parse_args(argv)
     try:
-        print(trio.run(_show, DirectoryStorage(arguments.root), arguments.session))
+        print(trio.run(_show, storage_at(arguments.root), arguments.session))
     except (StoreError, OSError) as error:
         print(f"oncestore: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 
 
-async def _show(storage: DirectoryStorage, session: str | None) -> str:
+async def _show(storage: DirectoryStorage | SqliteStorage, session: str | None) -> str:
     try:
         sessions = await storage.list(layout.SESSIONS)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{storage.root} holds no store; give the directory that open_store was given") from error
+        raise UsageError(f"{storage.root} holds no store; give what open_store was given") from error
     if session is None:
         rows = [["session", "live", "archives", "unfinished", "failed"]]
         for name in sessions:

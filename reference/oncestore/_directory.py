@@ -8,9 +8,8 @@ from pathlib import Path
 
 import trio
 
-from ._errors import UsageError
 from ._locks import FileLock, FileLocks
-from ._storage import FsyncFailed
+from ._storage import FsyncFailed, check_path
 
 _CHUNK = 1 << 18
 
@@ -67,13 +66,10 @@ class DirectoryStorage:
         await trio.to_thread.run_sync(_fsync_directory, self._at(path))
 
     def lock(self, path: str, *, wait: bool = True) -> AbstractAsyncContextManager[FileLock]:
-        self._at(path)
-        return self._locks.hold(path, wait=wait)
+        return self._locks.hold(check_path(path), wait=wait)
 
     def _at(self, path: str) -> Path:
-        if path.startswith("/") or ".." in path.split("/"):
-            raise UsageError(f"{path!r} leaves the root; storage paths are relative and hold no '..'")
-        return self.root / path
+        return self.root / check_path(path)
 
 
 def _open_and_read(path: Path, start: int) -> tuple[int, bytes]:
@@ -97,6 +93,7 @@ def _put(path: Path, data: bytes, how: int) -> None:
         except OSError as error:
             try:
                 os.ftruncate(descriptor, size)
+                os.fsync(descriptor)  # some of it may be on the disk already
             except OSError:
                 raise FsyncFailed(*error.args) from error
             raise

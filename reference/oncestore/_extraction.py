@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from . import _layout as layout
-from ._archive import Outcome, Status, count_attempts, read_claimed, read_status
+from ._archive import Outcome, Status, attempts_of, has_result, read_claimed, status_of
 from ._errors import Corrupt, ExtractionInterrupted, StoreError
 from ._messages import Message
 from ._task import Progress
@@ -81,13 +81,13 @@ class Extraction:
             self._store.nursery.start_soon(self._work, name=f"extract {self.session}")
         return progress
 
-    async def observe(self, number: int) -> Status:
-        """The status, made durable before anybody relies on it. Calls: list; and with a result, fsync_directory."""
-        status = await read_status(self._storage, self.session, number)
-        if status in ("completed", "failed"):
+    async def observe(self, number: int) -> Sequence[str]:
+        """The names in an archive, a result made durable before anybody relies on it. Calls: list, fsync_directory."""
+        names = await self._storage.list(layout.archive(self.session, number))
+        if has_result(names):
             # Its writer may have died between rename and fsync; a status that was reported must survive.
             await self._storage.fsync_directory(layout.archive(self.session, number))
-        return status
+        return names
 
     async def _work(self) -> None:
         try:
@@ -116,6 +116,8 @@ class Extraction:
                 try:
                     await stack.enter_async_context(lease)
                 except BlockingIOError:
+                    if not self._patient:
+                        self.under_way.clear()  # nobody waits
                     return self._patient and not wait and self._store.closed is None  # somebody waits by now
             if self._queueing.cancelled_caught:
                 return False
@@ -125,26 +127,33 @@ class Extraction:
 
     async def _settle(self, newest: int) -> None:
         """Give every archive up to ``newest`` a result, and another try to those that were asked for again."""
-        for number in await self._pending(newest):
-            await self._attempt(number)
+        for number, attempts in await self._pending(newest):
+            if attempts < self._store.attempts_most:
+                await self._attempt(number, attempts + 1)
+            else:
+                problem = (
+                    f"{attempts} attempts were begun and none ended: each time the process was killed, perhaps by what "
+                    "the extractor does with these messages, or storage refused the result; find out, then retry"
+                )
+                await self._record(number, Outcome(error=problem, attempts=attempts, time=self._store.clock()))
         for number in sorted(self.under_way):
             if number <= newest:  # settled before, or by somebody else; or to be tried again
-                status = await self.observe(number)
-                if status == "failed" and number in self._again:
-                    await self._attempt(number, asked_for=True)
+                names = await self.observe(number)
+                if layout.EXTRACTION not in names and number in self._again:
+                    await self._attempt(number, attempts_of(names) + 1)
                 else:
-                    self._end(number, status)
+                    self._end(number, status_of(names))
 
-    async def _pending(self, newest: int) -> list[int]:
-        """The archives up to ``newest`` without a result, ascending.
+    async def _pending(self, newest: int) -> list[tuple[int, int]]:
+        """The archives up to ``newest`` without a result, ascending, and how often each was tried.
 
         Looking back as far as one with a result is enough: results are made in order, each durable before the next is
         begun.
         """
-        pending: list[int] = []
+        pending: list[tuple[int, int]] = []
         settled = newest
-        while settled > self._settled and await self.observe(settled) in ("accepted", "running"):
-            pending.insert(0, settled)
+        while settled > self._settled and not has_result(names := await self.observe(settled)):
+            pending.insert(0, (settled, attempts_of(names)))
             settled -= 1
         self._settled = max(self._settled, settled)
         if pending and newest > self._claimed:
@@ -155,35 +164,26 @@ class Extraction:
             self._claimed = newest
         return pending
 
-    async def _attempt(self, number: int, *, asked_for: bool = False) -> None:
-        """Calls: list, write, fsync_directory, read, chunks, the extractor, those of put_durably."""
+    async def _attempt(self, number: int, attempt: int) -> None:
+        """Calls: write, fsync_directory, read, chunks, the extractor, those of put_durably."""
         store, directory = self._store, layout.archive(self.session, number)
         async with store.extractors:
             if number in self.under_way:
                 self.under_way[number].status = "running"
-            attempts = 1 + count_attempts(await self._storage.list(directory))
-            text = problem = None
-            if attempts > store.attempts_most and not asked_for:
-                attempts -= 1
-                problem = (
-                    f"{attempts} attempts were begun and none ended: the process was killed each time, "
-                    "perhaps by what the extractor does with these messages; find out, then retry"
-                )
-            else:
-                # Marked before the extractor runs: one that takes the process with it must not do so for ever.
-                mark = f"{directory}/{layout.attempt(attempts)}"
+            # Marked before the extractor runs: one that takes the process with it must not do so for ever.
+            mark = f"{directory}/{layout.attempt(attempt)}"
+            try:
                 await self._storage.write(mark, layout.to_json({"time": store.clock()}))
                 await self._storage.fsync_directory(directory)
-                try:
-                    text, problem = await self._extract(number)
-                except trio.Cancelled:
-                    # The store is being left, which is nothing against the extractor: that was no attempt.
-                    with trio.CancelScope(shield=True), suppress(OSError):
-                        await self._storage.remove(mark)
-                    raise
+                text, problem = await self._extract(number)
+            except (trio.Cancelled, OSError, StoreError):
+                # The store is being left, or storage refused before the extractor ran: that was no attempt of its.
+                with trio.CancelScope(shield=True), suppress(OSError):
+                    await self._storage.remove(mark)
+                raise
             # No checkpoint here, and shielded: a store that is being left must not have the work done again.
             with trio.CancelScope(shield=True):
-                await self._record(number, Outcome(text=text, error=problem, attempts=attempts, time=store.clock()))
+                await self._record(number, Outcome(text=text, error=problem, attempts=attempt, time=store.clock()))
 
     async def _extract(self, number: int) -> tuple[str | None, str | None]:
         """The text, or what went wrong. Calls: read, chunks, the extractor."""
@@ -217,9 +217,3 @@ class Extraction:
         self._again.discard(number)
         if (progress := self.under_way.pop(number, None)) is not None:
             progress.end(status)
-
-    def _interrupt(self, reason: StoreError) -> None:
-        for progress in self.under_way.values():
-            progress.end("accepted", reason)
-        self.under_way.clear()
-        self._again.clear()

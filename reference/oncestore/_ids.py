@@ -44,9 +44,9 @@ class Ids:
 
 
 def from_bytes(data: bytes) -> Ids | None:
-    """What ``to_bytes`` made; None when it did not make this."""
+    """What ``to_bytes`` made of an archive, which is never empty; None when it did not make this."""
     body, checksum = data[:-4], data[-4:]
-    if len(body) % 8 or zlib.crc32(body).to_bytes(4) != checksum:
+    if not body or len(body) % 8 or zlib.crc32(body).to_bytes(4) != checksum:
         return None
     return Ids(int.from_bytes(body[place : place + 8]) for place in range(0, len(body), 8))
 

@@ -52,6 +52,20 @@ class _Entry:
         self.stored: Message | None = None
         self.problem: StoreError | None = None
 
+    @property
+    def answered(self) -> bool:
+        return self.stored is not None or self.problem is not None
+
+    def answer(self, original: Message, session: str) -> None:
+        """The session holds a message with this id, durably: this one, or what it has to repeat."""
+        if original.says_the_same_as(self.message):
+            self.stored = original
+        else:
+            self.problem = Conflict(
+                f"message id {original.id!r} is taken in session {session!r} by {original!r}; "
+                "an id belongs to one message: repeat that one unchanged, or choose a new id"
+            )
+
 
 class Live:
     """The live log as one store sees it, shared by all its handles of the session."""
@@ -89,7 +103,7 @@ class Live:
                 with unsure():
                     await self._storage.fsync_directory(layout.SESSIONS)
                 self._state = _State(number=1)
-                lock.note = self._name
+                self._vouch(lock)
 
     async def add(self, message: Message, *, may_repeat: bool) -> Message:
         """Append, together with all who wait for it; nobody is answered before the whole batch is durable.
@@ -101,7 +115,7 @@ class Live:
         try:
             # While one of us writes, the others gather here; the first one then writes for all.
             async with self._turn:
-                while entry.stored is None and entry.problem is None:
+                while not entry.answered:
                     await self._lead()
         finally:
             if entry in self._waiting:  # cancelled, or there was no way to begin: nobody took it along
@@ -147,7 +161,8 @@ class Live:
                             await self._storage.fsync_directory(layout.SESSIONS)
             except BlockingIOError:
                 raise pending from None
-            # What is left over when this process dies here, nobody can see.
+        # What is left over when this process dies here, or storage refuses, nobody can see.
+        with suppress(OSError):
             await layout.erase(self._storage, deleted)
 
     # -- under the lock --------------------------------------------------------------------------------------------
@@ -169,10 +184,16 @@ class Live:
                 try:
                     with plainly(done):
                         yield self._state
-                except NotStored:
-                    lock.note = self._name  # nothing was changed
+                except OutcomeUnknown:
                     raise
-                lock.note = self._name if self._state else _UNSURE
+                except StoreError:  # nothing was changed
+                    self._vouch(lock)
+                    raise
+                self._vouch(lock)
+
+    def _vouch(self, lock: Lock) -> None:
+        with suppress(OSError):  # what was done is done; without the note, the next one looks closely
+            lock.note = self._name if self._state else _UNSURE
 
     async def _look(self, lock: Lock) -> None:
         """Find out what others did since this store last held the lock.
@@ -232,37 +253,37 @@ class Live:
                 # Shielded: others depend on what the leader does, and its client may go away.
                 with trio.CancelScope(shield=True):
                     await self._write(state, batch)
-        except StoreError as error:
-            if not batch:
-                raise
+        except BaseException as error:
+            # Nobody else will answer those who were taken along.
+            problem = (
+                error
+                if isinstance(error, StoreError)
+                else OutcomeUnknown(f"the batch was given up ({error!r}); repeat with the same id")
+            )
             for entry in batch:
-                entry.problem = error
+                if not entry.answered:
+                    entry.problem = problem
+            if problem is not error or not batch:
+                raise
 
     async def _write(self, state: _State, batch: Sequence[_Entry]) -> None:
         """Calls: those of _find for each id that may have been used before, those of _append."""
-        answers: dict[str, Message] = {}
-        fresh: list[_Entry] = []
+        fresh: dict[str, _Entry] = {}
         for entry in batch:
             id = entry.message.id
-            # The answer to a repetition waits too: what was found is durable, or becomes so with this batch.
-            original = answers.get(id) or (await self._find(state, id) if entry.may_repeat else None)
-            if original is None:
-                fresh.append(entry)
-            elif not original.says_the_same_as(entry.message):
-                entry.problem = Conflict(
-                    f"message id {id!r} is taken in session {self._session!r} by {original!r}; "
-                    "an id belongs to one message: repeat that one unchanged, or choose a new id"
-                )
-            answers[id] = original or entry.message
+            if id not in fresh and entry.may_repeat and (original := await self._find(state, id)):
+                entry.answer(original, self._session)  # whatever becomes of the others
+            else:
+                fresh.setdefault(id, entry)
         if fresh:
-            await self._append(state, b"".join(entry.record for entry in fresh))
+            await self._append(state, b"".join(entry.record for entry in fresh.values()))
             state.count += len(fresh)
             if state.ids is not None:
-                for entry in fresh:
-                    state.ids.add(entry.message.id)
+                for id in fresh:
+                    state.ids.add(id)
         for entry in batch:
-            if entry.problem is None:
-                entry.stored = answers[entry.message.id]
+            if not entry.answered:
+                entry.answer(fresh[entry.message.id].message, self._session)
 
     async def _append(self, state: _State, data: bytes) -> None:
         """Calls: append; the first in a log: make_directory and fsync_directory before it, fsync_directory after it."""

@@ -22,7 +22,7 @@ class FileLock:
 
     @property
     def note(self) -> str:
-        return os.pread(self._descriptor, _NOTE_MOST, 0).decode(errors="replace")
+        return os.pread(self._descriptor, _NOTE_MOST, 0).rstrip(b"\0").decode(errors="replace")
 
     @note.setter
     def note(self, note: str) -> None:

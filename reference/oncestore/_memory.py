@@ -74,6 +74,8 @@ class MemoryStorage:
             raise FileExistsError(target)
         if there is not None and isinstance(node, _Directory):
             raise NotADirectoryError(target)
+        if target.startswith(f"{source}/"):
+            raise OSError(errno.EINVAL, "a directory cannot be moved into itself", target)
         del old_parent.entries[old_name]
         parent.entries[name] = node
 

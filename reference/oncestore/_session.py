@@ -81,15 +81,17 @@ class Session:
 
         Without a lock: a log only grows, and a claim takes it away as a whole, so any moment is a consistent one.
         """
-        if not (messages := await read_messages(self._storage, layout.log(layout.live(self.id)))):
-            await archive_numbers(self._storage, self.id)
-        return messages
+        async with aclosing(self.stream()) as messages:
+            return tuple([message async for message in messages])
 
     async def stream(self) -> AsyncGenerator[Message]:
-        """The live messages one by one, for sessions larger than memory. Close it: ``contextlib.aclosing``."""
-        async with aclosing(LogReader(self._storage, layout.log(layout.live(self.id))).messages()) as messages:
+        """What reload gives, one by one, for sessions larger than memory. Close it: ``contextlib.aclosing``."""
+        log = LogReader(self._storage, layout.log(layout.live(self.id)))
+        async with aclosing(log.messages()) as messages:
             async for message in messages:
                 yield message
+        if not log.count:
+            await archive_numbers(self._storage, self.id)
 
     async def archive(self, number: int) -> tuple[Message, ...]:
         """What commit ``number`` claimed. Raises UnknownTask, Corrupt."""

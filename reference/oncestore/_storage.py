@@ -14,6 +14,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from ._errors import UsageError
+
 
 class FsyncFailed(OSError):
     """The change was made and may be lost again: later calls can see it, and a loss of power can take it back."""
@@ -71,3 +73,10 @@ class Storage(Protocol):
         Nobody waits for ever while others come and go. With ``wait=False``, BlockingIOError when it is held.
         """
         ...
+
+
+def check_path(path: str) -> str:
+    """The path itself, fit for a storage. Raises UsageError."""
+    if path and not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise UsageError(f"{path!r} may leave the root; storage paths are relative, and hold no '..', '.' or '//'")
+    return path

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
@@ -11,7 +12,7 @@ from typing import TypeVar
 import trio
 
 from . import _layout as layout
-from ._archive import archive_numbers, read_status
+from ._archive import archive_numbers, read_status, status_of
 from ._directory import DirectoryStorage
 from ._errors import StoreClosed, StoreError, UnknownSession, UnknownTask, UsageError
 from ._extraction import Extract, Extraction
@@ -21,6 +22,7 @@ from ._storage import Storage
 from ._task import CommitTask, Progress
 
 _logger = logging.getLogger("oncestore")
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 _SESSIONS_REMEMBERED = 1000
 _REST_SHARE = 20  # a look at all sessions takes at most a twentieth of the time
 
@@ -96,11 +98,13 @@ class SessionStore:
         self.check_open()
         session, _, digits = id.rpartition(":")
         try:
+            if not _NUMBER.fullmatch(digits):
+                raise ValueError(digits)
             extraction, number = self.extraction(layout.check_session_id(session)), int(digits)
             if number == 0:
                 await archive_numbers(self.storage, session)
                 return CommitTask(self, session, 0, Progress().end("skipped"))
-            status = await extraction.observe(number)
+            status = status_of(await extraction.observe(number))
         except (UsageError, UnknownSession, ValueError, FileNotFoundError) as error:
             raise UnknownTask(
                 f"there is no commit {id!r} here; an id is '<session>:<archive>', as commit() returned it, "
@@ -167,8 +171,11 @@ class SessionStore:
 def _remembered(known: dict[str, T], key: str, make: Callable[[], T]) -> T:
     """The value for a key, made when it is not there; those not asked for in a long time are forgotten."""
     value = known[key] = known.pop(key) if key in known else make()
-    if len(known) > _SESSIONS_REMEMBERED:
-        del known[next(key for key, value in known.items() if not getattr(value, "under_way", None))]
+    for _ in range(2):  # while many have work under way, and stay, there are more; it gets fewer again
+        if len(known) > _SESSIONS_REMEMBERED:
+            oldest = next(iter(known))
+            if getattr(kept := known.pop(oldest), "under_way", None):
+                known[oldest] = kept
     return value
 
 

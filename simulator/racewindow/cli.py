@@ -47,6 +47,9 @@ app = typer.Typer(
     help="Find, prove, measure and draw race conditions in session stores.",
 )
 
+SAMPLERS = ("random-walk", "burst", "pct", "pos", "urw")
+_STRATEGY_HELP = "random-walk, burst, pct, pos, urw, surw, timed, bounded, delays, auto or replay; parameters after a colon: pct:depth=5"
+
 Implementation = Annotated[
     str, typer.Argument(help="name of an implementation ('racewindow list'), module:Class or file.py:Class")
 ]
@@ -58,6 +61,7 @@ Disks = Annotated[
     list[str], typer.Option("--disk", help=f"granularity: {', '.join(GRANULARITIES)} or all; may be repeated")
 ]
 Time = Annotated[str, typer.Option("--time", help="idle, or adversarial: a timer may fire at any moment")]
+Strategies = Annotated[list[str], typer.Option("--strategy", help=f"{_STRATEGY_HELP}; may be repeated")]
 Json = Annotated[bool, typer.Option("--json", help="machine-readable result on stdout")]
 Seed = Annotated[int, typer.Option("--seed", help="schedule i depends on the seed and i only")]
 Schedules = Annotated[int, typer.Option("--schedules", min=1, help="how many schedules to sample at most")]
@@ -142,7 +146,7 @@ def fuzz(
     topology: Topologies = ["all"],  # noqa: B006 - typer wants a list
     disk: Disks = ["all"],  # noqa: B006
     time: Time = "idle",
-    strategy: Annotated[str, typer.Option("--strategy", help="random-walk")] = "random-walk",
+    strategy: Annotated[str, typer.Option("--strategy", help=_STRATEGY_HELP)] = "random-walk",
     schedules: Schedules = 1000,
     seed: Seed = 0,
     time_limit: TimeLimit = None,
@@ -150,18 +154,66 @@ def fuzz(
 ) -> int:
     """Sample schedules, and count what breaks."""
     from racewindow import experiments
-    from racewindow.search import RandomWalk
+    from racewindow.search import strategy_named
 
-    if strategy != RandomWalk.name:
-        raise UsageError(f"unknown strategy {strategy!r}; there is: {RandomWalk.name}")
+    chosen = strategy_named(strategy)
     cases = _cases(implementation, scenario, topology, disk, time)
     return _examine(
         (
-            experiments.fuzz(case, schedules=schedules, seed=seed, time_limit_s=_share(time_limit, cases))
+            experiments.fuzz(
+                case, strategy=chosen, schedules=schedules, seed=seed, time_limit_s=_share(time_limit, cases)
+            )
             for case in cases
         ),
         as_json,
     )
+
+
+@app.command("first-bug")
+def first_bug(
+    implementation: Implementation,
+    scenario: ScenarioText = TWO_CLIENTS,
+    topology: Topologies = ["separate-stores"],  # noqa: B006
+    disk: Disks = ["suspending"],  # noqa: B006
+    time: Time = "idle",
+    strategy: Strategies = list(SAMPLERS),  # noqa: B006
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="searches with each strategy")] = 30,
+    schedules: Annotated[int, typer.Option("--schedules", min=1, help="cut a search off here")] = 1000,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="draw the curves into this file (.png or .svg)")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="of the first search; the others follow")] = 0,
+    time_limit: TimeLimit = None,
+    as_json: Json = False,
+) -> int:
+    """Compare strategies: how many schedules until the first violation."""
+    from racewindow import charts, experiments
+
+    if output is not None:
+        _drawable(output)
+    cases = _cases(implementation, scenario, topology, disk, time)
+    result = experiments.first_bug(
+        {case.name: case for case in cases},
+        strategies=strategy,
+        seeds=range(seed, seed + seeds),
+        schedules=schedules,
+        time_limit_s=time_limit,
+    )
+    if as_json:
+        tables = {"searches": result.frame, "rates": result.rates, "logrank": result.logrank}
+        _print_json({name: table.to_dict("records") for name, table in tables.items()})
+    elif len(result.frame):
+        print(result.rates.round(2).to_string(index=False))
+        if len(result.logrank):
+            print()
+            print(result.logrank.round(4).to_string(index=False))
+    if output is not None:
+        charts.save(charts.first_bug(result.survival), output)
+        _say(f"drawn: {output}")
+    if result.interrupted:
+        _say(f"stopped after {len(result.frame)} searches: these are partial results")
+        return INTERRUPTED if time_limit is None else UNKNOWN
+    return VIOLATION if result.frame["found"].any() else CLEAN
 
 
 @app.command()
@@ -215,13 +267,10 @@ def windows(
 ) -> int:
     """Map the race windows: the intruder runs to completion in every gap of the victim's commit."""
     from racewindow import charts, experiments
-    from racewindow.experiments import prepare
     from racewindow.frames import FAILING, WINDOWS, concat
 
     if output is not None:
-        if output.suffix not in (".png", ".svg"):
-            raise UsageError(f"cannot draw into {output}: give a file that ends in .png or .svg")
-        prepare(output.parent)
+        _drawable(output)
     cases = _cases(implementation, scenario, topology, disk, time)
     _share(time_limit, cases)
     deadline = monotonic() + (time_limit or inf)
@@ -341,7 +390,8 @@ def compare(
     from racewindow.frames import tally
     from racewindow.implementations import BUILT_IN, PACKAGES, implementation
 
-    names = implementations or [*BUILT_IN, *(name for name, package in PACKAGES.items() if package.installed)]
+    whole = [name for name, each in BUILT_IN.items() if not each.mutant]
+    names = implementations or [*whole, *(name for name, package in PACKAGES.items() if package.installed)]
     chosen = [implementation(name) for name in names]
     stories = [story(text) for text in scenario]
     topologies, disks = _several(topology, TOPOLOGIES, "topology"), _several(disk, GRANULARITIES, "granularity")
@@ -415,6 +465,14 @@ def _case_of(token: str) -> Any:
     return Case.named(Token.parse(token).subject, implementation)
 
 
+def _drawable(output: Path) -> None:
+    from racewindow.experiments import prepare
+
+    if output.suffix not in (".png", ".svg"):
+        raise UsageError(f"cannot draw into {output}: give a file that ends in .png or .svg")
+    prepare(output.parent)
+
+
 def _several(given: list[str], known: Sequence[Any], what: str) -> list[Any]:
     if "all" in given:
         return list(known)
@@ -461,9 +519,10 @@ def _examine(results: Iterable[Any], as_json: bool) -> int:
 
 
 def _print_result(result: Any) -> None:
-    from racewindow.statistics import upper_bound
+    from racewindow.statistics import interval, upper_bound
 
     case = result.case
+    sampled = 0 if result.sampled_from is None else max(0, result.schedules - result.sampled_from)
     line = f"{result.verdict:<14} {case.implementation.name}  {case.topology}, disk={case.disk}, time={case.time}: "
     if result.verdict == "proved":
         bound = f" within {result.bound}" if result.bound else ""
@@ -471,10 +530,15 @@ def _print_result(result: Any) -> None:
         line += f" ({result.reason})" if result.reason else ""
         line += _reduction(result) if result.classes is not None else ""
     elif result.verdict == "failed":
-        line += f"{'+'.join(result.kinds)} in {result.failures} of {result.schedules} schedules ({result.strategy} {result.bound})".rstrip()
+        how = f"{result.strategy} {result.bound}".rstrip()
+        line += f"{'+'.join(result.kinds)} in {result.failures} of {result.schedules} schedules ({how})"
+        if sampled == result.schedules:
+            low, high = interval(result.schedules, result.failures)
+            line += f", {low:.2%} to {high:.2%} of them (95 %)"
     elif result.verdict == "passed":
-        most = upper_bound(result.schedules)
-        line += f"no violation in {result.schedules} schedules, so at most {most:.2%} of them (95 %) under {result.strategy}"
+        line += f"no violation in {result.schedules} schedules"
+        if sampled:
+            line += f", so at most {upper_bound(sampled):.2%} of them (95 %) under {result.strategy}"
     else:
         line += result.reason
     if result.noted.get("re_extracted"):
@@ -482,6 +546,8 @@ def _print_result(result: Any) -> None:
     if result.noted.get("errors"):
         line += f"; operations raised in {result.noted['errors']}"
     print(line)
+    for note in result.notes:
+        print(f"  {note}")
 
 
 def _reduction(result: Any) -> str:
@@ -494,7 +560,7 @@ def _reduction(result: Any) -> str:
 
 def _plain(result: Any) -> dict[str, Any]:
     seconds = round(result.seconds, 2)
-    return {**result.row, "goals": result.goals, "noted": result.noted, "seconds": seconds}
+    return {**result.row, "goals": result.goals, "noted": result.noted, "notes": result.notes, "seconds": seconds}
 
 
 def _print_map(result: Any) -> None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Granularity = Literal["suspending", "atomic"]
 GRANULARITIES: tuple[Granularity, ...] = ("suspending", "atomic")
 Mode = Literal["append", "create", "replace"]
-Persistence = Literal["lose-unsynced", "keep-all"]
+Persistence = Literal["lose-unsynced", "keep-all", "torn"]
+PERSISTENCE: tuple[Persistence, ...] = ("lose-unsynced", "keep-all", "torn")
 Names = list[str]  # inside Disk, "list" is the method
 
 
@@ -38,7 +39,7 @@ class LockBusy(BlockingIOError):
 class _Node:
     """A file or a directory: its volatile and its durable state."""
 
-    __slots__ = ("data", "durable_data", "durable_entries", "entries", "id", "is_directory")
+    __slots__ = ("data", "durable_data", "durable_entries", "entries", "given_up", "id", "is_directory")
 
     def __init__(self, id: int, *, is_directory: bool) -> None:
         self.id = id
@@ -47,6 +48,10 @@ class _Node:
         self.durable_entries: dict[str, _Node] = {}
         self.data = b""
         self.durable_data = b""
+        self.given_up = 0  # an fsync of the bytes up to here has failed: none will write them any more
+
+    def make_durable(self) -> None:
+        self.durable_data = self.durable_data[: self.given_up].ljust(self.given_up, b"\0") + self.data[self.given_up :]
 
 
 # One metadata operation: the directory entries that it sets (or removes: None), all together or not at all.
@@ -94,6 +99,7 @@ class Disk:
         self._root = _Node(0, is_directory=True)
         self._pending: list[_Change] = []
         self._locks: dict[str, DiskLock] = {}
+        self._failing_fsyncs = 0
 
     # -- the Storage protocol ------------------------------------------------------------------------------------------
 
@@ -236,15 +242,27 @@ class Disk:
         """All stores have died at one instant; decide what of their unsynced operations survives.
 
         Args:
-            persistence: ``lose-unsynced`` keeps what was fsynced only; ``keep-all`` keeps everything.
+            persistence: ``lose-unsynced`` keeps what was fsynced only; ``keep-all`` keeps everything; ``torn`` keeps all
+                entries, and the first half of what was written to a file since its last fsync.
+
+        Raises:
+            UsageError: for another policy.
         """
-        if persistence not in ("lose-unsynced", "keep-all"):
-            raise UsageError(f"unknown persistence policy {persistence!r}: use lose-unsynced or keep-all")
-        if persistence == "keep-all":
+        if persistence not in PERSISTENCE:
+            raise UsageError(f"unknown persistence policy {persistence!r}: use {', '.join(PERSISTENCE)}")
+        if persistence != "lose-unsynced":
             self._commit({node for change in self._pending for node, _, _ in change})
         self._pending.clear()
-        self._settle(self._root, keep=persistence == "keep-all")
+        self._settle(self._root, persistence)
         self._locks.clear()
+
+    def fail_fsyncs(self, count: int = 1) -> None:
+        """The next ``count`` fsyncs of files fail, and what they should have written never will be, whatever later ones say.
+
+        That is what Linux does: the pages count as clean after the error was reported once, and everybody can still read them.
+        """
+        self._world.touch_anything()
+        self._failing_fsyncs = count
 
     # -- insides -------------------------------------------------------------------------------------------------------
 
@@ -313,6 +331,7 @@ class Disk:
         elif mode == "replace":
             self._world.touch(f"file:{node.id}", write=True)
             node.data = b""
+            node.given_up = 0
         return node
 
     def _make_parents(self, path: str) -> tuple[_Node, str]:
@@ -337,6 +356,8 @@ class Disk:
             raise FileExistsError(target)
         if replaced is not None and node.is_directory:
             raise NotADirectoryError(target)
+        if target.startswith(f"{source}/"):
+            raise OSError(errno.EINVAL, "a directory cannot be moved into itself", target)
         self._change([(parent, name, None), (new_parent, new_name, node)])
 
     def _change(self, change: _Change) -> None:
@@ -363,14 +384,26 @@ class Disk:
                 else:
                     directory.durable_entries[name] = node
 
-    def _settle(self, node: _Node, *, keep: bool) -> None:
+    def _settle(self, node: _Node, persistence: Persistence) -> None:
         """Make volatile and durable state one, from ``node`` down."""
-        if keep:
-            node.durable_data = node.data
+        if persistence == "keep-all":
+            node.make_durable()
+        elif persistence == "torn" and node.data != node.durable_data:
+            kept = len(node.durable_data) if node.data.startswith(node.durable_data) else 0
+            node.durable_data = node.data[: kept + (len(node.data) - kept) // 2]
         node.data = node.durable_data
+        node.given_up = 0
         node.entries = dict(node.durable_entries)
         for child in node.entries.values():
-            self._settle(child, keep=keep)
+            self._settle(child, persistence)
+
+    def _fsync(self, node: _Node) -> None:
+        if self._failing_fsyncs:
+            self._world.touch_anything()  # whose fsync is the one to fail
+            self._failing_fsyncs -= 1
+            node.given_up = len(node.data)
+            raise OSError(errno.EIO, "the disk failed")
+        node.make_durable()
 
 
 @lru_cache(maxsize=4096)
@@ -403,12 +436,12 @@ class DiskFile:
         self.node.data += data
 
     async def fsync(self) -> None:
-        """Make the content durable, whoever wrote it. The file's name is another matter."""
+        """Make the content durable, whoever wrote it. The file's name is another matter. Raises OSError (EIO)."""
         resource = f"file:{self.node.id}"
         await self._disk._point(
             self._disk._label(self._path, "fsync"), reads=(resource,), writes=(f"durable:{self.node.id}",)
         )
-        self.node.durable_data = self.node.data
+        self._disk._fsync(self.node)
 
     async def close(self) -> None:
         """Let the file go; nothing else happens, so it is no point."""

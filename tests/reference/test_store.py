@@ -1,8 +1,9 @@
 """What a client of the store can rely on, whatever the storage."""
 
+import errno
 import json
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import pytest
@@ -24,25 +25,18 @@ from oncestore import (
     UsageError,
     open_store,
 )
+from oncestore._messages import encode
 
 Open = Callable[..., AbstractAsyncContextManager[SessionStore]]
 LOG = "sessions/s/live/messages.jsonl"
 
 
+def line(id: str) -> bytes:
+    return encode(Message(id=id, role="user", content="hi", time=0.5))
+
+
 def ids(messages: Sequence[Message]) -> list[str]:
     return [message.id for message in messages]
-
-
-async def append(storage: Storage, path: str, data: bytes) -> None:
-    file = await storage.open(path, "append")
-    await file.write(data)
-    await file.close()
-
-
-async def replace(storage: Storage, path: str, data: bytes) -> None:
-    file = await storage.open(path, "replace")
-    await file.write(data)
-    await file.close()
 
 
 class TestAdding:
@@ -52,19 +46,9 @@ class TestAdding:
                 session = store.session("s")
                 first = await session.add("user", "one")
                 second = await session.add("assistant", "zwei\n\u2028 \x18 💡")
-                assert session.messages() == (first, second)
-                assert await store.session("s").reload() == (first, second)
-                assert first == Message(id="id1", role="user", content="one", time=1.0)
-
-        trio.run(main)
-
-    def test_a_fresh_handle_knows_nothing_until_it_reloads(self, reopen: Open) -> None:
-        async def main() -> None:
-            async with reopen() as store:
-                await store.session("s").add("user", "one")
-                other = store.session("s")
-                assert other.messages() == ()
-                assert len(await other.reload()) == 1
+                assert await session.reload() == await store.session("s").reload() == (first, second)
+                assert first == Message(id=first.id, role="user", content="one", time=1.0)
+                assert first.id != second.id
 
         trio.run(main)
 
@@ -140,7 +124,7 @@ class TestIdempotentAdding:
 
     def test_another_session_may_use_the_same_id(self, reopen: Open) -> None:
         async def main() -> None:
-            async with reopen() as store:
+            async with reopen(sessions=("s", "t")) as store:
                 await store.session("s").add("user", "one", "m1")
                 await store.session("t").add("user", "two", "m1")
 
@@ -152,12 +136,16 @@ class TestCommitting:
         async def main() -> None:
             async with reopen() as store:
                 session = store.session("s")
-                await session.add("user", "one", "m1")
-                await session.add("user", "two", "m2")
+                first = await session.add("user", "one", "m1")
+                second = await session.add("user", "two", "m2")
                 task = await session.commit(wait=True)
                 assert (task.id, task.status, task.archive) == ("s:1", "completed", 1)
-                assert session.messages() == await session.reload() == ()
-                assert await task.outcome() == Outcome(text="one two", attempts=1, time=4.0)
+                assert await session.reload() == ()
+                assert await session.archive(1) == (first, second)
+                assert await task.outcome() == Outcome(text="one two", attempts=1, time=5.0)
+                claim = await task.claim()
+                assert claim is not None
+                assert (claim.key, claim.time) == (extractor.calls[0][1], 3.0)
                 assert extractor.seen == [["m1", "m2"]]
 
         trio.run(main)
@@ -194,9 +182,8 @@ class TestCommitting:
                 await store.session("s").add("user", "one", "m1")
                 await stale.reload()
                 await store.session("s").commit(wait=True)
-                assert ids(stale.messages()) == ["m1"]
                 assert (await stale.commit()).status == "skipped"
-                assert stale.messages() == ()
+                assert await stale.reload() == ()
             assert extractor.seen == [["m1"]]
 
         trio.run(main)
@@ -227,7 +214,7 @@ class TestCommitting:
     def test_sessions_do_not_wait_for_each_other(self, reopen: Open, extractor: Any) -> None:
         async def main() -> None:
             extractor.gate = trio.Event()
-            async with reopen() as store:
+            async with reopen(sessions=("s", "t")) as store:
                 for name in ("s", "t"):
                     await store.session(name).add("user", "one", name)
                     await store.session(name).commit()
@@ -273,14 +260,14 @@ class TestFailing:
                 await task.retry()
                 assert await task.wait() == "failed"
                 outcome = await task.outcome()
-                assert outcome == Outcome(error="ConnectionError: the model is away", attempts=2, time=4.0)
+                assert outcome == Outcome(error="ConnectionError: the model is away", attempts=2, time=6.0)
             async with reopen() as store:
                 task = await store.task("s:1")
                 assert task.status == "failed"
                 await task.retry()
                 assert await task.wait() == "completed"
                 outcome = await (await store.task("s:1")).outcome()
-                assert outcome == Outcome(text="one", attempts=3, time=5.0)
+                assert outcome == Outcome(text="one", attempts=3, time=8.0)
                 await task.retry()
             assert extractor.seen == [["m1"]] * 3
             assert len({key for _, key in extractor.calls}) == 1
@@ -326,26 +313,27 @@ class TestFailing:
 
         trio.run(main)
 
-    def test_storage_that_refuses_the_result_interrupts_and_a_retry_goes_on(self, extractor: Any) -> None:
-        class Full(MemoryStorage):
+    def test_storage_that_refuses_the_result_interrupts_and_a_retry_goes_on(
+        self, storage: Storage, reopen: Open, extractor: Any, watched: Any
+    ) -> None:
+        async def main() -> None:
             full = True
 
-            async def rename(self, source: str, target: str) -> None:
-                if target.endswith("extraction.json") and self.full:
-                    raise OSError(28, "No space left on device")
-                await super().rename(source, target)
+            async def told(call: str) -> None:
+                if full and call.endswith("archives/1/extraction.json"):
+                    raise OSError(errno.ENOSPC, "No space left on device")
 
-        async def main() -> None:
-            storage = Full()
-            async with open_store(storage, extractor) as store:
+            async with reopen(on=watched(storage, told)) as store:
                 await store.session("s").add("user", "one", "m1")
                 task = await store.session("s").commit()
-                with pytest.raises(ExtractionInterrupted, match=r"No space left.*the archive is safe"):
+                with pytest.raises(ExtractionInterrupted, match=r"No space left.*the archives are safe"):
                     await task.wait()
-                assert task.status == (await store.task(task.id)).status == "accepted"
-                storage.full = False
+                assert task.status == "accepted"
+                assert await task.outcome() is None
+                full = False
                 await task.retry()
                 assert await task.wait() == "completed"
+            assert extractor.seen == [["m1"]] * 2
 
         trio.run(main)
 
@@ -394,14 +382,14 @@ class TestReopening:
             extractor.gate = None
             extractor.calls.clear()
             async with reopen():
-                pass
+                await extractor.handed(12)
             assert extractor.seen == [[f"m{n}"] for n in range(12)]
 
         trio.run(main)
 
     def test_a_task_is_known_by_its_id_after_a_restart(self, reopen: Open) -> None:
         async def main() -> None:
-            async with reopen() as store:
+            async with reopen(sessions=("a.b-c_D",)) as store:
                 await store.session("a.b-c_D").add("user", "one")
                 task = await store.session("a.b-c_D").commit()
             async with reopen() as store:
@@ -446,7 +434,7 @@ class TestReopening:
             async with reopen():
                 pass
             await storage.make_directory("sessions/not a session")
-            await append(storage, "sessions/a-file", b"")
+            await storage.append("sessions/a-file", b"")
             async with reopen() as store:
                 await store.session("s").add("user", "one")
                 assert (await store.session("s").commit(wait=True)).status == "completed"
@@ -514,33 +502,72 @@ class TestTwoStores:
         trio.run(main)
 
 
+async def dies(storage: Storage, tail: bytes) -> None:
+    """A process takes the lock of session s, appends something, and is killed."""
+    async with storage.lock("locks/s") as lock:
+        lock.note = "the dead?"
+        await storage.append(LOG, tail)
+
+
 class TestWhatACrashLeaves:
-    def test_a_torn_last_line_is_struck_out_by_the_next_add(self, storage: Storage, reopen: Open) -> None:
+    @pytest.mark.parametrize("told", [False, True])
+    def test_a_torn_last_line_is_dropped_wherever_it_was_cut(
+        self, storage: Storage, reopen: Open, extractor: Any, told: bool
+    ) -> None:
+        """By a store that was there before, and by one that finds the lock without the note of who died."""
+
         async def main() -> None:
-            async with reopen() as store:
-                session = store.session("s")
-                await session.add("user", "one", "m1")
-                whole = await storage.read(LOG)
-                for tail in (b"{", whole[:-1], b"\0\0", whole[:20] + b"\x18"):
-                    await append(storage, LOG, tail)
-                    assert ids(await session.reload())[-1] != "torn"
-                    await session.add("user", "next")
-                assert ids(await session.reload()) == ["m1", "id1", "id2", "id3", "id4"]
-                await session.add("user", "one", "m1")
-                await session.commit(wait=True)
-                assert len(await session.reload()) == 0
+            async with reopen() as old:
+                await old.session("s").add("user", "zwölf", "m0")
+                record, added = await storage.read(LOG), ["m0"]
+                async with AsyncExitStack() as others:
+                    for cut in range(1, len(record), 1 if isinstance(storage, MemoryStorage) else 9):
+                        if told:
+                            await dies(storage, record[:cut].replace(b"m0", b"mx"))
+                            store = old
+                        else:
+                            await storage.append(LOG, record[:cut].replace(b"m0", b"mx"))
+                            store = await others.enter_async_context(reopen())
+                        assert ids(await store.session("s").reload()) == added
+                        added.append((await store.session("s").add("user", "next")).id)
+                    assert ids(await old.session("s").reload()) == added
+                    assert (await old.session("s").commit(wait=True)).status == "completed"
+            assert extractor.seen == [added]
 
         trio.run(main)
 
-    def test_a_torn_last_line_is_not_committed(self, storage: Storage, reopen: Open, extractor: Any) -> None:
+    def test_a_whole_line_that_a_dead_process_left_counts_and_is_not_written_again(
+        self, storage: Storage, reopen: Open, extractor: Any
+    ) -> None:
+        async def main() -> None:
+            async with reopen() as store:
+                session = store.session("s")
+                first = await session.add("user", "one", "m1")
+                await dies(storage, line("m2") + line("m3")[:-1])
+                assert ids(await session.reload()) == ["m1", "m2"]
+                assert (await session.add("user", "hi", "m2")).time == 0.5
+                assert await session.add("user", "one", "m1") == first
+                with pytest.raises(Conflict):
+                    await session.add("user", "ho", "m2")
+                await session.add("user", "hi", "m3")
+                assert ids(await session.reload()) == ["m1", "m2", "m3"]
+                await session.commit()
+            assert extractor.seen == [["m1", "m2", "m3"]]
+
+        trio.run(main)
+
+    def test_what_a_dead_process_left_is_committed_without_an_add(
+        self, storage: Storage, reopen: Open, extractor: Any
+    ) -> None:
         async def main() -> None:
             async with reopen() as store:
                 session = store.session("s")
                 await session.add("user", "one", "m1")
-                await append(storage, LOG, b'{"id":"m2","role":"us')
+                await dies(storage, line("m2") + line("m3")[:-1])
                 assert (await session.commit(wait=True)).status == "completed"
-                assert (await storage.read("sessions/s/archives/1/messages.jsonl")).endswith(b"\x18\n")
-            assert extractor.seen == [["m1"]]
+                assert ids(await session.archive(1)) == ["m1", "m2"]
+                assert (await storage.read("sessions/s/archives/1/messages.jsonl")).endswith(b"}\n")
+            assert extractor.seen == [["m1", "m2"]]
 
         trio.run(main)
 
@@ -549,26 +576,82 @@ class TestWhatACrashLeaves:
             async with reopen() as store:
                 session = store.session("s")
                 await session.add("user", "one")
-                await replace(storage, LOG, b'{"id":"m2","role":"us')
+                await session.commit()
+                await storage.make_directory("sessions/s/live")
+                await dies(storage, line("m2")[:20])
                 assert (await session.commit()).status == "skipped"
                 await session.add("user", "two", "m2")
                 assert ids(await session.reload()) == ["m2"]
 
         trio.run(main)
 
-    @pytest.mark.parametrize("line", [b"garbage", b"", b'{"id":"m2"}', b"\x00\x00"])
-    def test_a_broken_line_in_the_middle_is_reported_with_file_and_line(
-        self, storage: Storage, reopen: Open, line: bytes
-    ) -> None:
+    def test_a_half_made_copy_of_the_log_means_nothing(self, storage: Storage, reopen: Open) -> None:
         async def main() -> None:
             async with reopen() as store:
                 session = store.session("s")
-                await session.add("user", "one")
-                await append(storage, LOG, line + b"\n")
-                for call in (session.reload, session.commit, lambda: session.add("user", "two")):
-                    with pytest.raises(Corrupt, match=f"{LOG}, line 2: not a checksummed record") as caught:
+                await session.add("user", "one", "m1")
+                await dies(storage, line("m2"))
+                await storage.append(f"{LOG}.new", line("mx"))
+                await session.add("user", "three", "m3")
+                assert ids(await session.reload()) == ["m1", "m2", "m3"]
+                assert await storage.list("sessions/s/live") == ["messages.jsonl"]
+
+        trio.run(main)
+
+    @pytest.mark.parametrize("broken", [b"garbage", b"", b'{"id":"m2"}', b"\x00\x00"])
+    def test_a_broken_line_in_the_middle_is_reported_with_file_and_line_and_stays(
+        self, storage: Storage, reopen: Open, broken: bytes
+    ) -> None:
+        async def main() -> None:
+            async with reopen() as old:
+                await old.session("s").add("user", "one", "m1")
+                await dies(storage, broken + b"\n" + line("m3") + b"torn")
+                before = await storage.read(LOG)
+                async with reopen() as new:
+                    for store in (old, new):
+                        session = store.session("s")
+                        calls = (session.reload, session.commit, lambda s=session: s.add("user", "two"))
+                        for call in (*calls, lambda s=session: s.add("user", "two", "m1")):
+                            with pytest.raises(Corrupt, match=f"{LOG}, line 2: not a checksummed record") as caught:
+                                await call()
+                            assert (caught.value.path, caught.value.line) == (LOG, 2)
+                assert await storage.read(LOG) == before
+                await storage.write(LOG, before.replace(broken + b"\n", b"", 1))
+                await old.session("s").add("user", "two", "m2")
+                assert ids(await old.session("s").reload()) == ["m1", "m3", "m2"]
+
+        trio.run(main)
+
+    def test_a_broken_line_in_an_archive_is_reported_with_file_and_line(
+        self, storage: Storage, reopen: Open, extractor: Any
+    ) -> None:
+        archived = "sessions/s/archives/1/messages.jsonl"
+
+        async def main() -> None:
+            extractor.failures = 1
+            async with reopen() as store:
+                session = store.session("s")
+                for n in range(3):
+                    await session.add("user", "hi", f"m{n}")
+                assert (await session.commit(wait=True)).status == "failed"
+                lines = (await storage.read(archived)).splitlines(keepends=True)
+                await storage.write(archived, lines[0] + b"!" + lines[1] + lines[2])
+            async with reopen() as store:
+                session = store.session("s")
+                for call in (lambda: session.archive(1), lambda: session.add("user", "hi", "m2")):
+                    with pytest.raises(Corrupt, match=f"{archived}, line 2: not a checksummed record"):
                         await call()
-                    assert (caught.value.path, caught.value.line) == (LOG, 2)
+                await session.add("user", "no need to look there")
+                task = await store.task("s:1")
+                await task.retry()
+                assert await task.wait() == "failed"
+                outcome = await task.outcome()
+                assert outcome is not None
+                assert f"Corrupt: {archived}, line 2: not a checksummed record" in str(outcome.error)
+                await storage.write(archived, b"".join(lines))
+                await task.retry()
+                assert await task.wait() == "completed"
+            assert extractor.seen == [["m0", "m1", "m2"]] * 2
 
         trio.run(main)
 
@@ -576,7 +659,7 @@ class TestWhatACrashLeaves:
         async def main() -> None:
             async with reopen() as store:
                 await store.session("s").add("user", "one")
-                await replace(storage, LOG, (await storage.read(LOG)).replace(b"one", b"two"))
+                await storage.write(LOG, (await storage.read(LOG)).replace(b"one", b"two"))
                 with pytest.raises(Corrupt, match="line 1: the checksum does not match"):
                     await store.session("s").reload()
 
@@ -587,7 +670,7 @@ class TestWhatACrashLeaves:
             async with reopen() as store:
                 session = store.session("s")
                 await session.add("user", "one", "m1")
-                await append(storage, "sessions/s/live/claim.json", b'{"key":"dead","mess')
+                await storage.append("sessions/s/live/claim.json", b'{"key":"dead","mess')
                 await session.add("user", "two", "m2")
                 assert (await session.commit(wait=True)).status == "completed"
             assert extractor.seen == [["m1", "m2"]]
@@ -595,20 +678,16 @@ class TestWhatACrashLeaves:
 
         trio.run(main)
 
-    def test_an_empty_live_directory_and_an_empty_archives_directory_mean_nothing(
-        self, storage: Storage, reopen: Open
-    ) -> None:
+    def test_an_empty_live_directory_means_nothing(self, storage: Storage, reopen: Open) -> None:
         async def main() -> None:
-            async with reopen():
-                pass
-            for path in ("sessions/s", "sessions/s/live", "sessions/s/archives", "sessions/t"):
-                await storage.make_directory(path)
-            async with reopen() as store:
-                for name in ("s", "t"):
-                    session = store.session(name)
-                    assert (await session.commit()).status == "skipped"
-                    await session.add("user", "one")
-                    assert (await session.commit(wait=True)).id == f"{name}:1"
+            async with reopen() as old:
+                await storage.make_directory("sessions/s/live")
+                await storage.append(LOG, b"")
+                async with reopen() as new:
+                    for store in (old, new):
+                        assert (await store.session("s").commit()).status == "skipped"
+                    await new.session("s").add("user", "one")
+                    assert (await old.session("s").commit(wait=True)).id == "s:1"
 
         trio.run(main)
 
@@ -621,13 +700,14 @@ class TestWhatACrashLeaves:
                     await store.session("s").commit()
                     await extractor.entered.wait()
                     scope.cancel()
-            await append(storage, "sessions/s/archives/1/extraction.json.new", b'{"text":"a long ha')
+            await storage.append("sessions/s/archives/1/extraction.json.new", b'{"text":"a long ha')
             extractor.gate = None
             async with reopen() as store:
                 task = await store.task("s:1")
                 await task.wait()
                 assert "text='one'" in repr(await task.outcome())
                 assert await storage.list("sessions/s/archives/1") == [
+                    "attempt-1.json",
                     "claim.json",
                     "extraction.json",
                     "messages.jsonl",
@@ -644,11 +724,11 @@ class TestWhatACrashLeaves:
                     await store.session("s").commit()
                     await extractor.entered.wait()
                     scope.cancel()
-            await replace(storage, "sessions/s/archives/1/messages.jsonl", b"")
+            await storage.write("sessions/s/archives/1/messages.jsonl", b"")
             async with reopen() as store:
                 task = await store.task("s:1")
                 assert await task.wait() == "failed"
-                assert "line 1: 1 messages were claimed and 0 are here" in repr(await task.outcome())
+                assert "line 1: 70 bytes were claimed and 0 are here" in repr(await task.outcome())
 
         trio.run(main)
 
@@ -658,7 +738,7 @@ class TestWhatACrashLeaves:
                 await store.session("s").add("user", "one")
                 await store.session("s").commit(wait=True)
             failure = {"text": None, "error": "late", "attempts": 1, "time": 0.0}
-            await append(storage, "sessions/s/archives/1/failure.json", json.dumps(failure).encode())
+            await storage.append("sessions/s/archives/1/failure.json", json.dumps(failure).encode())
             async with reopen() as store:
                 task = await store.task("s:1")
                 assert task.status == "completed"
@@ -672,7 +752,7 @@ class TestWhatACrashLeaves:
                 await store.session("s").add("user", "one")
                 task = await store.session("s").commit(wait=True)
                 for data in (b"", b"[]", b'{"other":1}'):
-                    await replace(storage, "sessions/s/archives/1/extraction.json", data)
+                    await storage.write("sessions/s/archives/1/extraction.json", data)
                     with pytest.raises(Corrupt, match=r"extraction\.json, line 1"):
                         await task.outcome()
 
@@ -683,9 +763,9 @@ def test_reprs_are_short_and_hold_no_addresses(reopen: Open) -> None:
     async def main() -> None:
         async with reopen(on=MemoryStorage()) as store:
             session = store.session("s")
-            message = await session.add("user", "a long text, too long to be shown whole")
-            assert repr(message) == "<Message id1 user: 'a long text, too long t…'>"
-            assert repr(session) == "<Session s known=1>"
+            message = await session.add("user", "a long text, too long to be shown whole", "m1")
+            assert repr(message) == "<Message m1 user: 'a long text, too long t…'>"
+            assert repr(session) == "<Session s>"
             assert repr(store) == "<SessionStore <MemoryStorage> open>"
         assert repr(store) == "<SessionStore <MemoryStorage> closed>"
 

@@ -199,10 +199,9 @@ class Enumerated:
 class WatchingSearch(BoundedSearch):
     """Depth-first search over everything, while the host records what steps use; it leaves nothing out."""
 
-    every_step = True
-
     def __init__(self) -> None:
         super().__init__(None)
+        self.every_step = True
         self.classes: set[int] = set()
         self.blocked = self.assumed = self.observed = 0
         self.interleavings: int | None = None

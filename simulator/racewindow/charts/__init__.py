@@ -4,6 +4,7 @@ Colour is never the only channel (a hatch, a word or a shape says the same), and
 was sampled, and with how many schedules.
 """
 
+from ._first_bug import first_bug as first_bug
 from ._matrix import matrix as matrix
 from ._report import report as report
 from ._style import MEANINGS as MEANINGS
@@ -14,4 +15,15 @@ from ._timeline_text import timeline_text as timeline_text
 from ._windows import atlas as atlas
 from ._windows import windows as windows
 
-__all__ = ["MEANINGS", "atlas", "matrix", "report", "save", "svg", "timeline_svg", "timeline_text", "windows"]
+__all__ = [
+    "MEANINGS",
+    "atlas",
+    "first_bug",
+    "matrix",
+    "report",
+    "save",
+    "svg",
+    "timeline_svg",
+    "timeline_text",
+    "windows",
+]

@@ -39,6 +39,8 @@ class CaseResult:
             (``re_extracted``), in how many the extractor failed an attempt (``attempts_failed``), and in how many an operation
             raised something else than a refusal (``errors``).
         interrupted: the user stopped it; what is here is what was found until then.
+        notes: what the strategy says of itself: what it took for granted, and what follows from that.
+        sampled_from: the first schedule from which on all were drawn at random; None: none.
         found: the schedules in brief.
         seconds: wall-clock time taken.
     """
@@ -59,6 +61,8 @@ class CaseResult:
     goals: dict[str, bool] = field(default_factory=dict)
     noted: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    sampled_from: int | None = field(default=None, repr=False)
     found: tuple[Found, ...] = field(default=(), repr=False)
     seconds: float = field(default=0.0, repr=False)
 
@@ -174,6 +178,8 @@ def explore_case(
         goals={goal: goal in reached for goal in case.scenario.goals},
         noted=dict(noted),
         interrupted=exploration.interrupted,
+        notes=exploration.notes,
+        sampled_from=exploration.sampled_from,
         found=exploration.found,
         seconds=exploration.seconds,
     )

@@ -20,9 +20,8 @@ from racewindow.implementations.packages import PACKAGES as PACKAGES
 from racewindow.implementations.reference import Reference as Reference
 from racewindow.sessions.implementation import SessionStore
 
-BUILT_IN: Mapping[str, type[SessionStore]] = MappingProxyType(
-    {implementation.name: implementation for implementation in (Reference, *DESIGNS, *MUTANTS)}
-)
+_BUILT_IN: tuple[type[SessionStore], ...] = (Reference, *DESIGNS, *MUTANTS)
+BUILT_IN: Mapping[str, type[SessionStore]] = MappingProxyType({each.name: each for each in _BUILT_IN})
 
 
 def names() -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 
-from oncestore import Lock
-from racewindow.disk import Disk
+from oncestore import FsyncFailed, Lock
+from racewindow.disk import Disk, DiskFile
 
 Names = list[str]  # inside the class, "list" is the method
 
@@ -31,11 +31,11 @@ class DiskStorage:
 
     async def append(self, path: str, data: bytes) -> None:
         """Two steps: append, fsync."""
-        await (await self.disk.put(path, data, "append")).fsync()
+        await fsync(await self.disk.put(path, data, "append"))
 
     async def write(self, path: str, data: bytes) -> None:
         """Two steps: replace, fsync."""
-        await (await self.disk.put(path, data, "replace")).fsync()
+        await fsync(await self.disk.put(path, data, "replace"))
 
     async def make_directory(self, path: str) -> None:
         """One step."""
@@ -56,3 +56,11 @@ class DiskStorage:
     def lock(self, path: str, *, wait: bool = True) -> AbstractAsyncContextManager[Lock]:
         """One step, and one more whenever it has to be waited for."""
         return self.disk.lock(path, wait=wait)
+
+
+async def fsync(file: DiskFile) -> None:
+    """Raises FsyncFailed."""
+    try:
+        await file.fsync()
+    except OSError as error:
+        raise FsyncFailed(*error.args) from error

@@ -26,7 +26,7 @@ _WATCHED = (
     *(oncestore.SessionStore, oncestore.Session, oncestore.CommitTask, DiskStorage),
     *(Live, _State, _Entry, Extraction, Progress, Ids, LogReader),
 )
-_TAKEOVER_S = 1500.0  # within the virtual hour that a store is given to come to rest
+_TAKEOVER_S = 3000.0  # within the virtual hour that a store is given to come to rest
 
 
 class Reference(SessionStore):

@@ -251,6 +251,7 @@ class Engine(ABC):
             return index
         if due < inf:
             # The armed timer is one more thing that can happen next; it belongs to no task.
+            self.clock_task.timer_s = max(0.0, due - self.now())
             index = chooser.choose([*enabled, self.clock_task], current)
             if index < len(enabled):
                 return index

@@ -115,6 +115,7 @@ class Task:
         point: where it stands.
         parent: who started it.
         woken: index of the step that started it or woke it last; -1 for nobody.
+        timer_s: of the clock's own task, where time is one of the things to choose from: virtual seconds until the next timer.
     """
 
     __slots__ = (
@@ -128,6 +129,7 @@ class Task:
         "point",
         "process",
         "send",
+        "timer_s",
         "waits_for",
         "woken",
     )
@@ -148,6 +150,7 @@ class Task:
         self.handle = handle
         self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
         self.send: Callable[[Any], Any] | None = None
+        self.timer_s = 0.0
 
     def __repr__(self) -> str:
         return f"<Task {self.name} at {self.point.label}>"

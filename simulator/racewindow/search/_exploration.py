@@ -24,6 +24,7 @@ class Found:
         steps, preemptions: size of the schedule.
         token: replays it; empty for schedules that passed.
         reason: why it is ``unknown``.
+        happens_before: its happens-before class, where it was noted; equal for schedules that differ only in independent steps.
     """
 
     index: int
@@ -33,6 +34,7 @@ class Found:
     preemptions: int
     token: str
     reason: str
+    happens_before: str = ""
 
     @property
     def violation(self) -> Violation | None:
@@ -74,6 +76,9 @@ class Exploration:
         interleavings: schedules that these classes stand for, as far as they were counted.
         footprints: how much a reduction knew about what steps touch; empty without one.
         first: the first failing schedule.
+        notes: what the strategy says of itself: what it took for granted, and what follows from that.
+        sampled_from: the first schedule from which on all were drawn at random; None: none.
+        independent_from: the first one from which on they were drawn alike and independently of each other; None: none.
         found: all schedules in brief, in order.
         seconds: wall-clock time taken.
     """
@@ -94,6 +99,9 @@ class Exploration:
     interleavings: int | None = None
     footprints: str = ""
     first: Found | None
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    sampled_from: int | None = field(default=None, repr=False)
+    independent_from: int | None = field(default=None, repr=False)
     found: tuple[Found, ...] = field(repr=False)
     seconds: float = field(repr=False)
 
@@ -108,6 +116,12 @@ class Exploration:
         from racewindow.frames import runs_frame
 
         return runs_frame(found.row for found in self.found)
+
+    def summary(self) -> str:
+        """What was found and how sure that is, in a few lines: counts, intervals, the unseen, and what the strategy says of itself."""
+        from racewindow.search._summary import summary
+
+        return summary(self)
 
     def __repr__(self) -> str:
         bound = f" {self.bound}" if self.bound else ""

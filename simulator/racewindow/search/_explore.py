@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from racewindow.errors import UsageError
 from racewindow.kernel.engine import Engine, Subject
@@ -15,8 +16,12 @@ from racewindow.search._reproduce import confirm_repeats
 from racewindow.search._subject import identify
 from racewindow.search.bounded import Bounded
 from racewindow.search.dpor import DPOR
+from racewindow.search.happens_before import happens_before_class
 from racewindow.search.random_walk import RandomWalk
-from racewindow.search.strategy import Reducing, Redundant, Strategy
+from racewindow.search.strategy import Account, Accountable, Budgeted, Reducing, Redundant, Search, Strategy
+
+CLASSES_MAX = 1000
+"""So many schedules of a sampler have their happens-before class noted: enough for an estimate, and no burden on long campaigns."""
 
 
 def explore(
@@ -61,6 +66,8 @@ def explore(
         raise UsageError(f"schedules={schedules}: at least one schedule has to run")
     if time_limit_s is not None and time_limit_s <= 0:
         raise UsageError(f"time_limit_s={time_limit_s}: the limit must be positive")
+    if isinstance(strategy, Budgeted):
+        strategy = strategy.within(schedules)
     search = strategy.search(seed)
     found: list[Found] = []
     started = time.monotonic()
@@ -95,6 +102,9 @@ def explore(
                         preemptions=run.preemptions,
                         token="" if token is None or run.verdict == "passed" else str(token),
                         reason=run.reason,
+                        happens_before=(
+                            happens_before_class(run.points) if index < CLASSES_MAX and not strategy.exhaustive else ""
+                        ),
                     )
                 )
                 if on_run is not None:
@@ -105,7 +115,7 @@ def explore(
                 index += 1
                 if stop_at_first and run.verdict == "failed":
                     return
-            state["complete"] = strategy.exhaustive and not search.begin(index)
+            state["complete"] = bool(_account(strategy, search).exhaustive) and not search.begin(index)
         except KeyboardInterrupt:
             state["interrupted"] = True
 
@@ -115,7 +125,8 @@ def explore(
         state["interrupted"] = True
     failures = sum(one.verdict == "failed" for one in found)
     unknown = next((one for one in found if one.verdict == "unknown"), None)
-    complete = state["complete"] and strategy.exhaustive
+    account = _account(strategy, search)
+    complete = state["complete"] and bool(account.exhaustive)
     reason = ""
     verdict: SearchVerdict
     if failures:
@@ -124,7 +135,7 @@ def explore(
         verdict, reason = "unknown", f"schedule {unknown.index}: {unknown.reason}"
     elif complete:
         verdict = "proved"
-    elif strategy.exhaustive or not found:
+    elif account.exhaustive or not found:
         verdict = "unknown"
         reason = (
             "interrupted"
@@ -136,7 +147,7 @@ def explore(
     return Exploration(
         subject=name,
         strategy=strategy.name,
-        bound=_bound(strategy, limits),
+        bound=_bound(account, limits),
         seed=seed,
         verdict=verdict,
         reason=reason,
@@ -150,6 +161,9 @@ def explore(
         interleavings=search.interleavings if isinstance(search, Reducing) else None,
         footprints=_footprints(search) if isinstance(search, Reducing) else "",
         first=next((one for one in found if one.verdict == "failed"), None),
+        notes=account.notes,
+        sampled_from=account.sampled_from,
+        independent_from=account.independent_from,
         found=tuple(found),
         seconds=time.monotonic() - started,
     )
@@ -163,10 +177,22 @@ def _footprints(search: Reducing) -> str:
     return f"assumed to touch anything: {search.assumed} of {steps} steps; the others declared or observed"
 
 
-def _bound(strategy: Strategy, limits: Limits) -> str:
+def _account(strategy: Strategy, search: Search) -> Account:
+    """What the search says of itself, and its strategy where it says nothing."""
+    account = (
+        search.account()
+        if isinstance(search, Accountable)
+        else Account(sampled_from=None if strategy.exhaustive else 0)
+    )
+    if account.exhaustive is None:
+        return replace(account, exhaustive=strategy.exhaustive, bound=strategy.bound)
+    return account
+
+
+def _bound(account: Account, limits: Limits) -> str:
     """All that bounds an exhaustive search; early timers have a bound of their own."""
-    timers = f"early timers<={limits.timers_max}" if limits.time == "adversarial" and strategy.exhaustive else ""
-    return ", ".join(part for part in (strategy.bound, timers) if part)
+    timers = f"early timers<={limits.timers_max}" if limits.time == "adversarial" and account.exhaustive else ""
+    return ", ".join(part for part in (account.bound, timers) if part)
 
 
 def prove(

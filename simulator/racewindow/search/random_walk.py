@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import Task
+from racewindow.search.strategy import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,6 @@ class RandomWalkSearch:
 
     def end(self, run: Run) -> None:
         """A walk learns nothing."""
+
+    def account(self) -> Account:
+        return Account(independent_from=0)

@@ -9,6 +9,7 @@ from racewindow.errors import ReplayDiverged
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import CLOCK_ROLE, Task
 from racewindow.kernel.token import Segment
+from racewindow.search.strategy import Account
 
 _CAUSES = (
     "Usual causes: the code under test or its points changed since the token was made; or something outside the kernel's control "
@@ -99,3 +100,6 @@ class ReplaySearch:
 
     def end(self, run: Run) -> None:
         """One schedule, nothing to learn."""
+
+    def account(self) -> Account:
+        return Account(sampled_from=None)

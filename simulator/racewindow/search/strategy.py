@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from racewindow.kernel.engine import Chooser, Engine
@@ -61,3 +62,37 @@ class Strategy(Protocol):
 
     def search(self, seed: int) -> Search:
         """A fresh search. The same seed makes the same choices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a search has to say of itself when it is over.
+
+    Attributes:
+        notes: one sentence each: what it took for granted, and what follows from that.
+        sampled_from: the first schedule from which on all were drawn at random; None: they were not.
+        independent_from: the first one from which on they were drawn alike and independently of each other too, which is what
+            estimates of the unseen need; None: they were not.
+        exhaustive, bound: as those of the strategy, where only the search itself could tell; None: the strategy's hold.
+    """
+
+    notes: tuple[str, ...] = ()
+    sampled_from: int | None = 0
+    independent_from: int | None = None
+    exhaustive: bool | None = None
+    bound: str | None = None
+
+
+@runtime_checkable
+class Accountable(Protocol):
+    """A search that has something to say of itself."""
+
+    def account(self) -> Account: ...
+
+
+@runtime_checkable
+class Budgeted(Protocol):
+    """A strategy that has to know how many schedules it may run."""
+
+    def within(self, schedules: int | None) -> Strategy:
+        """The same strategy for a budget; None: no bound."""

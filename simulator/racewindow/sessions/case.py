@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from racewindow.disk import GRANULARITIES, Disk, Granularity
+from racewindow.disk import GRANULARITIES, Disk, Granularity, Persistence
 from racewindow.errors import RacewindowError, Unsupported, UsageError
 from racewindow.kernel.engine import Event, Scope
 from racewindow.kernel.footprint import READ, WRITE
@@ -395,7 +395,7 @@ class _Play:
         for running in dying:
             world.crash(running.process)
         if powerless:
-            self.env.disk.power_loss("keep-all" if operation.argument == "keep-all" else "lose-unsynced")
+            self.env.disk.power_loss(cast(Persistence, operation.argument))
         self._observe("after-crash")
         for running in dying:
             successor = self._open()

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
+from racewindow.disk import PERSISTENCE
 from racewindow.errors import UsageError
 
 Topology = Literal["same-handle", "same-store", "separate-stores"]
 TOPOLOGIES: tuple[Topology, ...] = ("same-handle", "same-store", "separate-stores")
 
-PERSISTENCE = ("lose-unsynced", "keep-all")
 _CLIENT = re.compile(r"[a-z][a-z0-9]*")
 _RESERVED = re.compile(r"main|time|crash|store\d+")
 _ON_A_STORE = ("add", "commit", "reload", "wait")
@@ -54,7 +54,7 @@ KINDS = {
     "after": _Kind(usage="after CLIENT", accepts=is_client, names_client=True),
     "cancel": _Kind(usage="cancel CLIENT", accepts=is_client, names_client=True),
     "crash": _Kind(usage="crash [CLIENT]", accepts=lambda text: not text or is_client(text), names_client=True),
-    "power-loss": _Kind(usage="power-loss [lose-unsynced|keep-all]", accepts=lambda text: text in PERSISTENCE),
+    "power-loss": _Kind(usage=f"power-loss [{'|'.join(PERSISTENCE)}]", accepts=lambda text: text in PERSISTENCE),
 }
 
 
