@@ -103,7 +103,7 @@ def _append(logs: Descriptors, path: str, data: bytes) -> None:
             raise
         _fsync(descriptor)
     except BaseException:
-        os.close(descriptor)
+        logs.close(descriptor)
         raise
     logs.give(path, descriptor)
 
