@@ -199,6 +199,24 @@ class TestCommitting:
 
         trio.run(main)
 
+    def test_commits_in_a_loop_let_others_run_and_can_be_cancelled(self, reopen: Open) -> None:
+        """Where a store is alone, all that it needs to skip is in memory, and nothing has to wait."""
+
+        async def main() -> None:
+            async with reopen() as store:
+                session = store.session("s")
+                await session.commit()
+                with trio.CancelScope() as scope:
+                    trio.lowlevel.spawn_system_task(_cancel, scope)
+                    for _ in range(1000):
+                        await session.commit()
+                assert scope.cancelled_caught
+
+        async def _cancel(scope: trio.CancelScope) -> None:
+            scope.cancel()
+
+        trio.run(main)
+
     def test_archives_are_extracted_in_order_with_a_key_of_their_own(self, reopen: Open, extractor: Any) -> None:
         async def main() -> None:
             async with reopen() as store:
