@@ -153,8 +153,13 @@ def _fsync_directory(path: str | Path) -> None:
 
 
 def _make_durably(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_durably(path.parent)
-    path.mkdir(exist_ok=True)
-    _fsync_directory(path.parent)
+    there = path.is_dir()
+    if not there:
+        _make_durably(path.parent)
+        path.mkdir(exist_ok=True)
+    try:
+        # Also when it is there: who made it may have died before this, and all that is acknowledged goes with it.
+        _fsync_directory(path.parent)
+    except PermissionError:
+        if not there:  # else somebody else made it, whose place it is in
+            raise
