@@ -709,6 +709,24 @@ class TestWhatACrashLeaves:
 
         trio.run(main)
 
+    def test_an_outcome_is_durable_before_it_is_told(self, storage: Storage, reopen: Open, watched: Any) -> None:
+        """Whoever wrote it may have died between rename and fsync."""
+        calls: list[str] = []
+
+        async def told(call: str) -> None:
+            calls.append(call)
+
+        async def main() -> None:
+            async with reopen(on=watched(storage, told)) as store:
+                await store.session("s").add("user", "one")
+                task = await store.session("s").commit(wait=True)
+                calls.clear()
+                assert await task.outcome() is not None
+                archive = "sessions/s/archives/1"
+                assert calls.index(f"fsync_directory {archive}") < calls.index(f"read {archive}/extraction.json")
+
+        trio.run(main)
+
     def test_a_half_written_result_is_written_again(self, storage: Storage, reopen: Open, extractor: Any) -> None:
         async def main() -> None:
             extractor.gate = trio.Event()
