@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import trio
@@ -111,7 +111,12 @@ def _append(logs: Descriptors, path: str, data: bytes) -> None:
 def _write(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
-        _write_all(descriptor, data)
+        try:
+            _write_all(descriptor, data)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)  # a part of it is no use, and would keep a full disk full
+            raise
         _fsync(descriptor)
     finally:
         os.close(descriptor)
