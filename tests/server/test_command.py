@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
+import trio.testing
 
 from oncestore import UsageError
 from oncestore._cli import main
@@ -353,6 +355,30 @@ class TestExtractors:
             client.post("/sessions/s/messages", json={"role": "user", "content": "one"})
             client.post("/sessions/s/commit?wait=true")
             assert client.get("/sessions/s/archives/1").json()["result"]["extracted"] == "ONE"
+
+    def test_plain_functions_that_hang_leave_storage_its_threads(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "hanging.py").write_text(
+            "import threading\nend = threading.Event()\n\ndef extract(messages, key):\n    end.wait()\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+
+        async def main() -> None:
+            extract = find_extractor("hanging:extract")
+            threads = trio.to_thread.current_default_thread_limiter()
+            try:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(int(threads.total_tokens)):
+                        nursery.start_soon(extract, [], "key")
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert threads.borrowed_tokens == 0
+                    nursery.cancel_scope.cancel()
+            finally:
+                sys.modules.pop("hanging").end.set()
+
+        trio.run(main)
 
 
 def test_without_the_extra_the_line_that_installs_it_is_said(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -70,10 +71,13 @@ def find_extractor(place: str) -> Extract:
     if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)):  # noqa: B004
         return cast(Callable[..., Awaitable[str]], found)
     plain = cast(Callable[..., str], found)
+    # Not the threads that storage uses: those that hang would be missing there, and in the end nothing could be stored.
+    # How many run at once is limited by the store.
+    threads = trio.CapacityLimiter(math.inf)
 
     async def extract(messages: object, key: str) -> str:
         # Abandoned at the time limit, and when the server ends: nothing can end a thread.
-        return await trio.to_thread.run_sync(plain, messages, key, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(plain, messages, key, abandon_on_cancel=True, limiter=threads)
 
     return extract
 
