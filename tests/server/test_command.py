@@ -327,6 +327,24 @@ class TestAddresses:
         assert "Address already in use" in capsys.readouterr().err
         assert not (tmp_path / "store").exists()
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("--port", "65536"),
+            ("--port", "-1"),
+            ("--body-most-bytes", "0"),
+            ("--requests-most", "0"),
+            ("--read-timeout-s", "nan"),
+            ("--grace-s", "-1"),
+        ],
+    )
+    def test_a_number_that_makes_no_sense(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+    ) -> None:
+        assert main(["serve", str(tmp_path / "root"), "--host", "no host", option, value]) == 2
+        assert option in capsys.readouterr().err
+        assert not (tmp_path / "root").exists()
+
     def test_a_root_that_cannot_be_made(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "file").touch()
         assert main(["serve", str(tmp_path / "file" / "store"), "--port", "0"]) == 1

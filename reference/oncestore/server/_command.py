@@ -28,6 +28,12 @@ _REQUEST = ("method", "path", "status", "ms", "session")
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes; then 0. Raises what ``serve`` raises, and UsageError."""
+    if not 0 <= arguments.port <= 65535:
+        raise UsageError(f"--port is {arguments.port}; a port is a number from 0 to 65535")
+    for option in ("body_most_bytes", "requests_most", "read_timeout_s", "grace_s"):
+        given = getattr(arguments, option)
+        if not (given > 0 or (given == 0 and option == "grace_s")):  # nan is neither
+            raise UsageError(f"--{option.replace('_', '-')} is {given!r}; it has to be a positive number")
     _log_to_stderr()
     work = functools.partial(
         serve,
