@@ -34,11 +34,14 @@ class Role(NamedTuple):
 
     Attributes:
         added_by: the client that added it in the scenario that shrinking began with.
+        reloaded: whether a reload had shown it before the decisive commit was invoked, which then knew it from storage; a handle
+            that never forgot it is another bug.
         archived: the places of its archives among all that hold a message of the violation, from 0.
         handed_over: the same for successful hand-overs to the extractor.
     """
 
     added_by: str
+    reloaded: bool
     archived: tuple[int, ...]
     handed_over: tuple[int, ...]
 
@@ -48,7 +51,8 @@ class Fingerprint(NamedTuple):
 
     Attributes:
         kind: the invariant.
-        completed: whether a client had seen a commit completed before the commit that did it was invoked.
+        completed: whether a client had seen a commit completed before the decisive commit was invoked: the last one that handed
+            these messages over.
         faults: the kinds of faults that had fired before that, sorted.
         roles: of the messages concerned, sorted.
     """
@@ -154,11 +158,17 @@ def _fingerprint(violation: Violation, history: History, adders: dict[str, str])
     before = _decisive(violation, history, concerned)
     seen = [seen.step for seen in history.seen if seen.client and seen.status == "completed"]
     waited = [call.returned or 0 for call in history.of_kind("commit") if call.acknowledged and call.operation.wait]
+    shown = [
+        call.messages for call in history.of_kind("reload") if call.returned is not None and call.returned <= before
+    ]
+    reloaded = {message for messages in shown for message in messages}
     return Fingerprint(
         kind=violation.kind,
         completed=any(step <= before for step in seen + waited),
         faults=tuple(sorted({fault.kind for fault in history.faults if fault.step <= before})),
-        roles=tuple(sorted(Role(adders[each], archived[each], handed_over[each]) for each in concerned)),
+        roles=tuple(
+            sorted(Role(adders[each], each in reloaded, archived[each], handed_over[each]) for each in concerned)
+        ),
     )
 
 
