@@ -20,6 +20,7 @@ from racewindow.kernel import Limits as Limits
 from racewindow.kernel import Run as Run
 from racewindow.kernel import Violation as Violation
 from racewindow.kernel import World as World
+from racewindow.search import DPOR as DPOR
 from racewindow.search import PCT as PCT
 from racewindow.search import POS as POS
 from racewindow.search import SURW as SURW
@@ -27,11 +28,15 @@ from racewindow.search import URW as URW
 from racewindow.search import Auto as Auto
 from racewindow.search import Bounded as Bounded
 from racewindow.search import Burst as Burst
+from racewindow.search import Count as Count
+from racewindow.search import Curve as Curve
 from racewindow.search import Exploration as Exploration
 from racewindow.search import RandomWalk as RandomWalk
 from racewindow.search import Replay as Replay
 from racewindow.search import Timed as Timed
+from racewindow.search import count as count
 from racewindow.search import explore as explore
+from racewindow.search import probability_curve as probability_curve
 from racewindow.search import prove as prove
 from racewindow.search import replay as replay
 

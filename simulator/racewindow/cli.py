@@ -224,6 +224,9 @@ def prove(
     disk: Disks = ["all"],  # noqa: B006
     time: Time = "idle",
     preemptions: Preemptions = 2,
+    unbounded: Annotated[
+        bool, typer.Option("--unbounded", help="no bound on preemptions: reduce instead (DPOR)")
+    ] = False,
     schedules: Annotated[
         int, typer.Option("--schedules", min=1, help="give up a bound beyond this many executions")
     ] = 100_000,
@@ -231,14 +234,17 @@ def prove(
     time_limit: TimeLimit = None,
     as_json: Json = False,
 ) -> int:
-    """Run every schedule within a bound on preemptions."""
+    """Run every schedule within a bound on preemptions, or all of them up to the order of independent steps."""
     from racewindow import experiments
 
     cases = _cases(implementation, scenario, topology, disk, time)
     return _examine(
         (
             experiments.prove(
-                case, preemptions=preemptions, max_executions=schedules, time_limit_s=_share(time_limit, cases)
+                case,
+                preemptions=None if unbounded else preemptions,
+                max_executions=schedules,
+                time_limit_s=_share(time_limit, cases),
             )
             for case in cases
         ),
@@ -522,6 +528,7 @@ def _print_result(result: Any) -> None:
         bound = f" within {result.bound}" if result.bound else ""
         line += f"every schedule{bound}, {result.schedules} executions"
         line += f" ({result.reason})" if result.reason else ""
+        line += _reduction(result) if result.classes is not None else ""
     elif result.verdict == "failed":
         how = f"{result.strategy} {result.bound}".rstrip()
         line += f"{'+'.join(result.kinds)} in {result.failures} of {result.schedules} schedules ({how})"
@@ -541,6 +548,14 @@ def _print_result(result: Any) -> None:
     print(line)
     for note in result.notes:
         print(f"  {note}")
+
+
+def _reduction(result: Any) -> str:
+    """What one execution stands for, and what that rests on."""
+    factor = ""
+    if result.interleavings is not None:
+        factor = f" of {result.interleavings} interleavings, 1 in {result.interleavings / result.schedules:.3g}"
+    return f"{factor}; {result.classes} happens-before classes, footprints {result.footprints}"
 
 
 def _plain(result: Any) -> dict[str, Any]:

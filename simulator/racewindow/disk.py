@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from racewindow.errors import UsageError
+from racewindow.kernel.footprint import READ
 from racewindow.kernel.world import World
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ class Disk:
             event = world.event()
             lock.waiters.append(event)
             await world.wait(event, label)
+            world.touch(f"lock:{path}", write=True)  # it looks again, in a step of its own
         lock.held = True
         process = world.task.process
         process.on_crash.append(lock.release)
@@ -225,11 +227,13 @@ class Disk:
     def peek(self, path: str) -> bytes | None:
         """The volatile content of a file, or None."""
         node = self._find(path)
+        self._looked(path, node)
         return None if node is None or node.is_directory else node.data
 
     def names(self, path: str) -> Names:
         """The sorted volatile names in a directory; none where there is no directory."""
         node = self._find(path)
+        self._looked(path, node)
         return sorted(node.entries) if node is not None else []
 
     # -- faults --------------------------------------------------------------------------------------------------------
@@ -257,6 +261,7 @@ class Disk:
 
         That is what Linux does: the pages count as clean after the error was reported once, and everybody can still read them.
         """
+        self._world.touch_anything()
         self._failing_fsyncs = count
 
     # -- insides -------------------------------------------------------------------------------------------------------
@@ -267,6 +272,12 @@ class Disk:
         else:
             self._world.touch(*reads)
             self._world.touch(*writes, write=True)
+
+    def _looked(self, path: str, node: _Node | None) -> None:
+        for resource in (*_way_to(path), f"entries:{path}"):
+            self._world.use(resource, READ)
+        if node is not None:
+            self._world.use(f"file:{node.id}", READ)
 
     def _label(self, path: str, verb: str) -> str:
         return f"{path.removeprefix(self._hide) or '/'}.{verb}"
@@ -388,6 +399,7 @@ class Disk:
 
     def _fsync(self, node: _Node) -> None:
         if self._failing_fsyncs:
+            self._world.touch_anything()  # whose fsync is the one to fail
             self._failing_fsyncs -= 1
             node.given_up = len(node.data)
             raise OSError(errno.EIO, "the disk failed")

@@ -30,6 +30,9 @@ class CaseResult:
         strategy, bound, seed: how schedules were chosen.
         complete: every schedule within the bound was run.
         schedules, failures: counts.
+        classes, interleavings: happens-before classes that a reduction ran, and the schedules that these stand for; None where that was
+            not counted.
+        footprints: how much a reduction knew about what steps touch.
         first: the first failing schedule; its token replays it.
         goals: what had to happen in some schedule, and whether it did.
         noted: what is no violation, but worth knowing: in how many schedules messages were handed over again after a crash
@@ -51,6 +54,9 @@ class CaseResult:
     complete: bool = False
     schedules: int = 0
     failures: int = 0
+    classes: int | None = None
+    interleavings: int | None = None
+    footprints: str = ""
     first: Found | None = None
     goals: dict[str, bool] = field(default_factory=dict)
     noted: dict[str, int] = field(default_factory=dict)
@@ -165,6 +171,9 @@ def explore_case(
         complete=exploration.complete,
         schedules=exploration.schedules,
         failures=exploration.failures,
+        classes=exploration.classes,
+        interleavings=exploration.interleavings,
+        footprints=exploration.footprints,
         first=exploration.first,
         goals={goal: goal in reached for goal in case.scenario.goals},
         noted=dict(noted),

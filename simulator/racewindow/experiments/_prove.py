@@ -1,4 +1,4 @@
-"""Prove: run every schedule of a case within a bound on preemptions, smallest bound first."""
+"""Prove: run every schedule of a case within a bound on preemptions, smallest bound first; or without a bound, by reduction."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import replace
 from racewindow.errors import UsageError
 from racewindow.experiments._case_result import CaseResult, explore_case
 from racewindow.search.bounded import Bounded
+from racewindow.search.dpor import DPOR
 from racewindow.sessions.case import Case
 
 
 def prove(
     case: Case,
     *,
-    preemptions: int = 2,
+    preemptions: int | None = 2,
     max_executions: int = 100_000,
     time_limit_s: float | None = None,
     stop_at_first: bool = True,
@@ -26,7 +27,8 @@ def prove(
 
     Args:
         case: implementation, scenario and granularity.
-        preemptions: the largest bound to try.
+        preemptions: the largest bound to try. None: no bound at all, and of schedules that differ only in the order of independent steps
+            one (:class:`~racewindow.DPOR`); a failing schedule is then not one with the fewest preemptions.
         max_executions: schedules of one bound at most.
         time_limit_s: wall-clock seconds for all bounds together.
         stop_at_first: end with the first failing schedule.
@@ -37,6 +39,15 @@ def prove(
     Raises:
         UsageError: for a negative bound.
     """
+    if preemptions is None:
+        return explore_case(
+            case,
+            DPOR(),
+            schedules=max_executions,
+            seed=0,
+            time_limit_s=time_limit_s,
+            stop_at_first=stop_at_first,
+        )
     if preemptions < 0:
         raise UsageError(
             f"preemptions={preemptions}: the bound cannot be negative; 0 means run-to-block schedules only"

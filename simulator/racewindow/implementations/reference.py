@@ -9,15 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import ClassVar
 
 import oncestore
+from oncestore._extraction import Extraction
+from oncestore._ids import Ids
+from oncestore._live import Live, _Entry, _State
+from oncestore._log import LogReader
+from oncestore._task import Progress
 from racewindow.disk import Disk
 from racewindow.implementations.disk_storage import DiskStorage
 from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore
 
+_WATCHED = (
+    *(oncestore.SessionStore, oncestore.Session, oncestore.CommitTask, DiskStorage),
+    *(Live, _State, _Entry, Extraction, Progress, Ids, LogReader),
+)
 _TAKEOVER_S = 3000.0  # within the virtual hour that a store is given to come to rest
 
 
@@ -25,6 +33,7 @@ class Reference(SessionStore):
     """Reference: commit claims by one rename under the session's lock, extracts once, records by one replace."""
 
     name = "reference"
+    watched = True
     store_type: ClassVar[type[oncestore.SessionStore]] = oncestore.SessionStore
 
     def __init__(self, env: Environment) -> None:
@@ -38,10 +47,11 @@ class Reference(SessionStore):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        self.env.world.watch(*_WATCHED, trusted=(Disk,))
         async with oncestore.open_store(
             self.storage(self.env.disk),
             self._extract,
-            make_id=partial(self.env.serial, "id"),
+            make_id=self._make_id,
             clock=lambda: self.env.world.now,
             takeover_s=_TAKEOVER_S,
             store_type=self.store_type,
@@ -50,6 +60,10 @@ class Reference(SessionStore):
                 await store.create(self.env.session)
             self._store = store
             yield
+
+    def _make_id(self) -> str:
+        """Numbered per task: a common number would make the order in which tasks make ids matter."""
+        return self.env.serial(self.env.world.task.name)
 
     async def _extract(self, messages: Sequence[oncestore.Message], key: str) -> str:
         return await self.env.extract([message.content for message in messages], key=key)

@@ -17,8 +17,10 @@ from racewindow.errors import Unsupported
 
 try:
     from trio import _path, _threads
+    from trio._channel import MemoryChannelState
     from trio._core._parking_lot import GLOBAL_PARKING_LOT_BREAKER
-    from trio._core._run import GLOBAL_RUN_CONTEXT
+    from trio._core._run import GLOBAL_RUN_CONTEXT, Runner
+    from trio._core._run import _TaskStatus as TaskStatus
     from trio._core._traps import CancelShieldedCheckpoint, PermanentlyDetachCoroutineObject, WaitTaskRescheduled
 except ImportError as error:  # pragma: no cover - needs a trio that does not exist yet
     raise Unsupported(
@@ -97,7 +99,10 @@ def clear_leftovers(runner: Any, nursery: trio.Nursery) -> None:
 __all__ = [
     "GLOBAL_RUN_CONTEXT",
     "CancelShieldedCheckpoint",
+    "MemoryChannelState",
     "PermanentlyDetachCoroutineObject",
+    "Runner",
+    "TaskStatus",
     "WaitTaskRescheduled",
     "cancel_at_point",
     "clear_leftovers",

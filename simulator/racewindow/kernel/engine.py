@@ -14,6 +14,7 @@ from math import inf
 from typing import Any, Protocol, TypeVar
 
 from racewindow.errors import InvariantViolation, RacewindowError
+from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
 from racewindow.kernel.violation import Violation
@@ -67,6 +68,7 @@ class Engine(ABC):
     host: str
 
     def __init__(self) -> None:
+        self.observing = False  # whether the host watches what each step uses
         self.interrupted: Callable[[], bool] = bool  # says whether another thread wants no further schedule to begin
         self.reset(Limits())
 
@@ -91,6 +93,9 @@ class Engine(ABC):
         self.last: Task | None = None  # whom the strategy chose last, while it can go on
         self.to_advance: deque[Task] = deque()
         self.quiet_waits: list[tuple[Callable[[], object], float]] = []
+        self.rests: list[
+            int
+        ] = []  # numbers of steps after which nothing could run, and waiting for that or for time ended
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -108,6 +113,7 @@ class Engine(ABC):
     def new_task(self, name: str, *, process: Process | None = None, operation: str | None = None) -> Task:
         """Open the books of a task; process and operation are inherited from the task that is running."""
         parent = self.current
+        self.use(f"name:{name}", WRITE)
         task = Task(
             self.unique_name(name),
             len(self.tasks),
@@ -147,6 +153,27 @@ class Engine(ABC):
             if (resource, write) not in point.touched:
                 point.touched.append((resource, write))
 
+    def observe(self) -> None:
+        """From now on, watch what each step uses. On a host that cannot see that, every step counts as touching anything."""
+        self.observing = False
+
+    def watch(self, kinds: tuple[type[Any], ...], trusted: tuple[type[Any], ...]) -> None:
+        """While steps are observed, watch the attributes of these classes as well."""
+        del kinds, trusted
+
+    def use(self, resource: str, how: int) -> None:
+        """The host saw the running step use ``resource``; see :mod:`racewindow.kernel.footprint` for how."""
+        if self.observing and self.points:
+            point = self.points[-1]
+            if point.uses is None:
+                point.uses = []
+            point.uses.append((resource, how))
+
+    def use_anything(self) -> None:
+        """The running step reaches so far that it may have touched anything."""
+        if self.points:
+            self.points[-1].anything = True
+
     def task_failed(self, error: BaseException) -> None:
         """A task of the kernel's own ended with an exception that nobody caught: the schedule is over."""
         if self.closed:
@@ -164,6 +191,7 @@ class Engine(ABC):
     def kill(self, process: Process) -> list[Task]:
         """Abandon every task of ``process`` where it stands, without running its ``finally`` blocks."""
         process.crashed = True
+        self.use_anything()
         killed = [task for task in self.tasks if task.alive and task.process is process]
         for task in killed:
             task.alive = False
@@ -295,6 +323,7 @@ class Engine(ABC):
         point = Point("pass", (), ("time",))
         point.task = self.clock_task
         point.choice = UNASKED
+        point.anything = True
         point.notes = [f"+{seconds:g} s"]
         self.points.append(point)
 

@@ -30,6 +30,9 @@ class Point:
         label: what the task is about to do, for example ``commit/archive.write``.
         reads, writes: the resources that the step will touch; ``None`` when nobody declared them, which means *anything*.
         touched: what the step was seen to touch beyond its declaration, as ``(resource, is_write)`` pairs.
+        uses: what the host saw it use, as ``(resource, how)`` pairs; see :mod:`racewindow.kernel.footprint`.
+        observed: it starts in a wait of the host's own, and what it touches is seen: nobody has to declare it.
+        anything: the step did something that touches everything, for example a crash.
         notes: remarks for the timeline, for example ``accepted``.
         task: who takes the step.
         choice: FORCED (the last task goes on), DEFAULT (it cannot; the first of the others), FREE (another one of them), PREEMPTION or
@@ -37,7 +40,19 @@ class Point:
         held: with PREEMPTION, the label at which the other task was held back.
     """
 
-    __slots__ = ("choice", "held", "label", "notes", "reads", "task", "touched", "writes")
+    __slots__ = (
+        "anything",
+        "choice",
+        "held",
+        "label",
+        "notes",
+        "observed",
+        "reads",
+        "task",
+        "touched",
+        "uses",
+        "writes",
+    )
 
     def __init__(self, label: str, reads: Resources | None = None, writes: Resources | None = None) -> None:
         self.label = label
@@ -45,6 +60,8 @@ class Point:
         self.writes = writes
         self.task: Task | None = None
         self.touched: list[tuple[str, bool]] | None = None
+        self.uses: list[tuple[str, int]] | None = None
+        self.observed = self.anything = False
         self.notes: list[str] | None = None
         self.choice = FORCED
         self.held = ""
@@ -68,12 +85,18 @@ class Point:
 
 
 class Process:
-    """A failure domain: the tasks that a ``process-crash`` kills together, and what has to be undone when they die."""
+    """A failure domain: the tasks that a ``process-crash`` kills together, and what has to be undone when they die.
 
-    __slots__ = ("crashed", "name", "on_crash")
+    Attributes:
+        memory: the resources that stand for its in-memory state, which every step of its tasks counts as touching. None: nobody
+            said what its tasks share, so that a step may touch anything.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("crashed", "memory", "name", "on_crash")
+
+    def __init__(self, name: str, memory: Resources | None = None) -> None:
         self.name = name
+        self.memory = memory
         self.crashed = False
         self.on_crash: list[Callable[[], None]] = []
 
@@ -91,6 +114,7 @@ class Task:
         operation: prefix for the labels of its points; children inherit it.
         point: where it stands.
         parent: who started it.
+        woken: index of the step that started it or woke it last; -1 for nobody.
         timer_s: of the clock's own task, where time is one of the things to choose from: virtual seconds until the next timer.
     """
 
@@ -107,6 +131,7 @@ class Task:
         "send",
         "timer_s",
         "waits_for",
+        "woken",
     )
 
     def __init__(
@@ -118,6 +143,8 @@ class Task:
         self.process = process
         self.operation = operation
         self.point = Point("start")
+        self.point.observed = True
+        self.woken = -1
         self.alive = True
         self.at_point = False
         self.handle = handle

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from bisect import insort
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
 from functools import partial
 from math import inf
@@ -22,6 +22,7 @@ import trio
 from outcome import Error, Outcome, Value, capture
 
 from racewindow.errors import Unsupported
+from racewindow.kernel._attributes import attributes_watched
 from racewindow.kernel._trio_internals import (
     GLOBAL_RUN_CONTEXT,
     CancelShieldedCheckpoint,
@@ -35,8 +36,10 @@ from racewindow.kernel._trio_internals import (
     trio_path,
     trio_threads,
 )
+from racewindow.kernel._trio_observed import WAITS, Names, primitives_observed
 from racewindow.kernel._unwind import async_generators_unwound, unwind
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
+from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.task import UNASKED, Point, Process, Task
 from racewindow.kernel.world import World
@@ -73,12 +76,42 @@ class TrioEngine(Engine):
         self._nursery = nursery
         self._clock = clock
         self._runner = current_runner()
+        self._observation = ExitStack()
+        self._watched: set[type[Any]] = set()
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
         super().reset(limits)
         self._clock.now = 0.0
         self._records: dict[Any, Task] = {}
+        self.names = Names(self)
+
+    # -- what its steps use --------------------------------------------------------------------------------------------
+
+    def observe(self) -> None:
+        if not self.observing:
+            self.observing = True
+            self._observation.enter_context(primitives_observed(self))
+
+    def use_primitive(self, primitive: Any, how: int) -> None:
+        """The running step was seen to use one of trio's primitives; the nursery of the kernel's own tasks has no name."""
+        if primitive is not self._nursery and not self.closed:
+            self.use(self.names.of(primitive), how)
+
+    def watch(self, kinds: tuple[type[Any], ...], trusted: tuple[type[Any], ...]) -> None:
+        for kind in kinds if self.observing else ():
+            if kind not in self._watched:
+                self._watched.add(kind)
+                self._observation.enter_context(attributes_watched(kind, trusted))
+
+    def use_attribute(self, owner: Any, name: str, how: int) -> None:
+        """The running step was seen to use an attribute of an object whose class is watched."""
+        if not self.closed:
+            self.use(f"{self.names.of_owner(owner)}.{name}", how)
+
+    def close(self) -> None:
+        """No further schedule will run."""
+        self._observation.close()
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
 
@@ -118,6 +151,7 @@ class TrioEngine(Engine):
         return self._clock.now
 
     async def quiet(self, within_s: float) -> None:
+        self.use("quiet", WRITE)  # only the first in the list is woken
         task = trio.lowlevel.current_task()
         entry = (partial(self._runner.reschedule, task), self._clock.now + within_s)
         self.quiet_waits.append(entry)
@@ -171,6 +205,7 @@ class TrioEngine(Engine):
             task = self._records.get(handle) or self._adopt(handle)
             if task.alive:
                 task.at_point = False
+                task.woken = len(self.points) - 1
                 insort(self.enabled, task, key=_index)
 
     # -- one schedule --------------------------------------------------------------------------------------------------
@@ -264,6 +299,9 @@ class TrioEngine(Engine):
         handle._schedule_points += 1
         task.point = point = Point(task.waits_for or _await_label(handle.coro))
         point.task = task
+        point.observed = bool(task.waits_for) or point.label.partition(".")[0] in WAITS
+        if not point.observed:
+            self.use_anything()
         if task.operation:
             point.label = f"{task.operation}/{point.label}"
         if message is CancelShieldedCheckpoint:
@@ -294,6 +332,7 @@ class TrioEngine(Engine):
     def _idle(self) -> bool:
         """Nothing can run: wake who waits for that, or let time pass. False: deadlock."""
         runner = self._runner
+        self.rests.append(len(self.points))
         due = runner.deadlines.next_deadline()
         waiting = runner.waiting_for_idle  # by cushion, then by memory address: all of one cushion have to wake at once
         if waiting and (cushion := waiting.keys()[0][0]) < due - self._clock.now:
@@ -363,7 +402,7 @@ def run_on_trio(driver: Callable[[TrioEngine], T]) -> T:
     async def main() -> Outcome[T]:
         async with trio.open_nursery() as nursery:
             engine = TrioEngine(nursery, clock)
-            with _threads_inline(), async_generators_unwound():
+            with _threads_inline(), async_generators_unwound(), closing(engine):
                 return capture(driver, engine)  # an error of ours must not come out wrapped in a nursery's group
 
     return trio.run(main, clock=clock).unwrap()

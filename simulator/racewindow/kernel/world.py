@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from racewindow.errors import InvariantViolation, UsageError
+from racewindow.kernel.footprint import READ, WRITE
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.violation import Violation
 
@@ -48,6 +49,7 @@ class World:
 
     def cell(self, value: T, *, name: str = "") -> Cell[T]:
         """A shared variable whose every read and write is a point."""
+        self._engine.use("cells", WRITE)
         self._cells += 1
         return Cell(self._engine, value, name or f"cell{self._cells}")
 
@@ -134,9 +136,15 @@ class World:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def process(self, name: str) -> Process:
-        """A failure domain, to be given to :meth:`start` and :meth:`crash`."""
-        return Process(name)
+    def process(self, name: str, *, memory: tuple[str, ...] | None = None) -> Process:
+        """A failure domain, to be given to :meth:`start` and :meth:`crash`.
+
+        Args:
+            name: for a person.
+            memory: the resources that stand for its in-memory state, which each of its steps counts as touching; None: as the subject
+                says with :meth:`memory_declared`.
+        """
+        return Process(name, self._engine.root_process.memory if memory is None else memory)
 
     def crash(self, process: Process) -> list[Task]:
         """Process-crash: its tasks never run again, not even their ``finally`` blocks; locks and leases are released.
@@ -169,6 +177,33 @@ class World:
         for resource in resources:
             self._engine.touch(resource, write=write)
 
+    def use(self, resource: str, how: int) -> None:
+        """Like :meth:`touch`, in one of the ways of :mod:`racewindow.kernel.footprint`, and not shown in traces."""
+        self._engine.use(resource, how)
+
+    def touch_anything(self) -> None:
+        """Say that the running step may have touched anything, whatever its point declared."""
+        self._engine.use_anything()
+
+    def watch(self, *kinds: type[Any], trusted: tuple[type[Any], ...] = ()) -> None:
+        """See for a proof which attributes of the instances of these classes each step reads and writes.
+
+        Args:
+            kinds: classes that keep in attributes what tasks share. A list or dict in an attribute has to be fetched from there in every
+                step that uses it: one that is held in a local variable across a point is not seen.
+            trusted: classes whose instances tell by themselves what they do, as the simulated disk does.
+        """
+        self._engine.watch(kinds, trusted)
+
+    def memory_declared(self) -> None:
+        """Promise that tasks share nothing but what the simulator can see, so that a proof may leave out equivalent schedules.
+
+        It sees cells, the primitives of trio, and the resources that points declare and :meth:`touch` names. Everything else that two
+        tasks can reach (a variable of the enclosing function, a list, an attribute, a file) has to be declared as a resource at the
+        point before it is used, or touched in the same step. A point without ``reads`` and ``writes`` still counts as touching anything.
+        """
+        self._engine.root_process.memory = ()
+
     def check(self, condition: bool, kind: str, detail: str = "") -> None:
         """Stop the schedule as failed when ``condition`` does not hold.
 
@@ -193,22 +228,33 @@ class World:
 class Cell(Generic[T]):
     """A shared variable. ``read`` and ``write`` are points; ``value`` looks at it from outside of the schedule."""
 
-    __slots__ = ("_engine", "_name", "value")
+    __slots__ = ("_engine", "_name", "_value")
 
     def __init__(self, engine: Engine, value: T, name: str) -> None:
         self._engine = engine
         self._name = name
-        self.value = value
+        self._value = value
+
+    @property
+    def value(self) -> T:
+        """What it holds now, without a point."""
+        self._engine.use(self._name, READ)
+        return self._value
+
+    @value.setter
+    def value(self, value: T) -> None:
+        self._engine.use(self._name, WRITE)
+        self._value = value
 
     async def read(self) -> T:
         """A point, then the read."""
         await self._engine.point(f"{self._name}.read", (self._name,), ())
-        return self.value
+        return self._value
 
     async def write(self, value: T) -> None:
         """A point, then the write."""
         await self._engine.point(f"{self._name}.write", (), (self._name,))
-        self.value = value
+        self._value = value
 
     def __repr__(self) -> str:
-        return f"<Cell {self._name}={self.value!r}>"
+        return f"<Cell {self._name}={self._value!r}>"

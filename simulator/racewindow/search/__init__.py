@@ -11,6 +11,12 @@ from racewindow.search._reproduce import replayed as replayed
 from racewindow.search.auto import Auto as Auto
 from racewindow.search.bounded import Bounded as Bounded
 from racewindow.search.burst import Burst as Burst
+from racewindow.search.counting import Count as Count
+from racewindow.search.counting import count as count
+from racewindow.search.curve import Curve as Curve
+from racewindow.search.curve import CurvePoint as CurvePoint
+from racewindow.search.curve import probability_curve as probability_curve
+from racewindow.search.dpor import DPOR as DPOR
 from racewindow.search.pct import PCT as PCT
 from racewindow.search.pos import POS as POS
 from racewindow.search.random_walk import RandomWalk as RandomWalk

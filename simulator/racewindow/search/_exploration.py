@@ -71,6 +71,10 @@ class Exploration:
         schedules, failures, unknowns: counts.
         complete: whether every schedule within the bound was run.
         interrupted: whether the user stopped it.
+        classes: distinct happens-before classes among the schedules; None where the strategy does not tell them apart.
+        blocked: schedules that a reduction began and gave up, because they were equivalent to others.
+        interleavings: schedules that these classes stand for, as far as they were counted.
+        footprints: how much a reduction knew about what steps touch; empty without one.
         first: the first failing schedule.
         notes: what the strategy says of itself: what it took for granted, and what follows from that.
         sampled_from: the first schedule from which on all were drawn at random; None: none.
@@ -90,6 +94,10 @@ class Exploration:
     unknowns: int
     complete: bool
     interrupted: bool
+    classes: int | None = None
+    blocked: int = 0
+    interleavings: int | None = None
+    footprints: str = ""
     first: Found | None
     notes: tuple[str, ...] = field(default=(), repr=False)
     sampled_from: int | None = field(default=None, repr=False)

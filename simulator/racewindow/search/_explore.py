@@ -15,9 +15,10 @@ from racewindow.search._exploration import Exploration, Found, SearchVerdict
 from racewindow.search._reproduce import confirm_repeats
 from racewindow.search._subject import identify
 from racewindow.search.bounded import Bounded
+from racewindow.search.dpor import DPOR
 from racewindow.search.happens_before import happens_before_class
 from racewindow.search.random_walk import RandomWalk
-from racewindow.search.strategy import Account, Accountable, Budgeted, Search, Strategy
+from racewindow.search.strategy import Account, Accountable, Budgeted, Reducing, Redundant, Search, Strategy
 
 CLASSES_MAX = 1000
 """So many schedules of a sampler have their happens-before class noted: enough for an estimate, and no burden on long campaigns."""
@@ -74,6 +75,8 @@ def explore(
 
     def drive(engine: Engine) -> None:
         index = 0
+        if isinstance(search, Reducing):
+            search.observe(engine)
         try:
             while schedules is None or index < schedules:
                 if time_limit_s is not None and time.monotonic() - started > time_limit_s:
@@ -81,7 +84,10 @@ def explore(
                 if not search.begin(index):
                     state["complete"] = True
                     return
-                run = engine.execute(subject, search, limits)
+                try:
+                    run = engine.execute(subject, search, limits)
+                except Redundant:
+                    continue
                 search.end(run)
                 to_confirm = index == 0 or (run.verdict == "failed" and not state["confirmed"])
                 token = (
@@ -150,6 +156,10 @@ def explore(
         unknowns=sum(one.verdict == "unknown" for one in found),
         complete=complete,
         interrupted=state["interrupted"],
+        classes=len(search.classes) if isinstance(search, Reducing) else None,
+        blocked=search.blocked if isinstance(search, Reducing) else 0,
+        interleavings=search.interleavings if isinstance(search, Reducing) else None,
+        footprints=_footprints(search) if isinstance(search, Reducing) else "",
         first=next((one for one in found if one.verdict == "failed"), None),
         notes=account.notes,
         sampled_from=account.sampled_from,
@@ -157,6 +167,14 @@ def explore(
         found=tuple(found),
         seconds=time.monotonic() - started,
     )
+
+
+def _footprints(search: Reducing) -> str:
+    """What a reduction went by."""
+    steps = search.assumed + search.observed
+    if not search.assumed:
+        return "declared or observed"
+    return f"assumed to touch anything: {search.assumed} of {steps} steps; the others declared or observed"
 
 
 def _account(strategy: Strategy, search: Search) -> Account:
@@ -190,11 +208,12 @@ def prove(
     checksum: str = "",
     on_run: Callable[[Run], None] | None = None,
 ) -> Exploration:
-    """Run every schedule of ``subject`` within the bounds.
+    """Show that no schedule of ``subject`` within the bounds fails, or find one that does.
 
     Args:
         subject: async function that takes a :class:`~racewindow.World`.
-        preemptions: bound on preemptions; None: every schedule there is.
+        preemptions: bound on preemptions, within which every schedule is run. None: no bound; of schedules that differ only in the order
+            of independent steps, one is run (:class:`DPOR`).
         max_executions, time_limit_s: give up (verdict ``unknown``) beyond.
         stop_at_first: end with the first failing schedule.
 
@@ -202,7 +221,7 @@ def prove(
     """
     return explore(
         subject,
-        strategy=Bounded(preemptions),
+        strategy=DPOR() if preemptions is None else Bounded(preemptions),
         schedules=max_executions,
         time_limit_s=time_limit_s,
         host=host,

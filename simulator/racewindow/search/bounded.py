@@ -17,7 +17,7 @@ from racewindow.errors import ReplayDiverged
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import Task
 from racewindow.search._checks import check_whole
-from racewindow.search._subject import NOT_REPEATED
+from racewindow.search._shape import diverged, ended_early, shape_of
 
 _UNSET: Any = object()
 _PREEMPTIONS = 2  # where neither bound is given
@@ -126,10 +126,10 @@ class BoundedSearch:
                 return current if current >= 0 else self._turn(enabled)
         if self._depth < len(self._stack):
             fork = self._stack[self._depth]
-            if fork.shape != _shape(enabled):
-                raise ReplayDiverged(_diverged(self._depth, fork.shape, enabled))
+            if fork.shape != shape_of(enabled):
+                raise ReplayDiverged(diverged(self._depth, fork.shape, enabled))
         else:
-            fork = _Fork(self._options(enabled, current), self._spent, _shape(enabled))
+            fork = _Fork(self._options(enabled, current), self._spent, shape_of(enabled))
             self._stack.append(fork)
         self._depth += 1
         chosen, preempts, skips = fork.options[fork.next]
@@ -166,19 +166,4 @@ class BoundedSearch:
 
     def end(self, run: Run) -> None:
         if self._depth < len(self._stack):
-            raise ReplayDiverged(
-                f"the subject does not repeat itself: the same schedule came to choice {len(self._stack)} first, and ended after "
-                f"choice {self._depth} the second time. {NOT_REPEATED}"
-            )
-
-
-def _shape(enabled: list[Task]) -> tuple[tuple[str, str], ...]:
-    return tuple([(task.name, task.point.label) for task in enabled])
-
-
-def _diverged(choice: int, expected: tuple[tuple[str, str], ...], enabled: list[Task]) -> str:
-    first, now = (", ".join(f"{task} at {label}" for task, label in shape) for shape in (expected, _shape(enabled)))
-    return (
-        f"the subject does not repeat itself: at choice {choice} of the same schedule there stood first {first}, "
-        f"and now {now}. {NOT_REPEATED}"
-    )
+            raise ReplayDiverged(ended_early(len(self._stack), self._depth))

@@ -15,6 +15,7 @@ from racewindow.kernel.token import Token
 from racewindow.search.auto import Auto
 from racewindow.search.bounded import Bounded
 from racewindow.search.burst import Burst
+from racewindow.search.dpor import DPOR
 from racewindow.search.pct import PCT
 from racewindow.search.pos import POS
 from racewindow.search.random_walk import RandomWalk
@@ -47,6 +48,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "timed": Timed,
     "bounded": Bounded,
     "delays": _delays,
+    "dpor": DPOR,
     "auto": _auto,
     "replay": _replay,
 }

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from racewindow.kernel.engine import Chooser
+from racewindow.kernel.engine import Chooser, Engine
 from racewindow.kernel.run import Run
+
+
+class Redundant(Exception):
+    """Raised by a search that chooses: what is left of this schedule is equivalent to others that were run."""
 
 
 class Search(Chooser, Protocol):
@@ -17,6 +21,27 @@ class Search(Chooser, Protocol):
 
     def end(self, run: Run) -> None:
         """Learn from the schedule that just ended."""
+
+
+@runtime_checkable
+class Reducing(Protocol):
+    """A search that leaves out schedules which are equivalent to others.
+
+    Attributes:
+        classes: one number per happens-before class that was run.
+        blocked: schedules that were given up as redundant.
+        interleavings: schedules that the classes stand for; None where they were not counted.
+        assumed, observed: steps that counted as touching anything, and those whose footprint was declared or observed.
+    """
+
+    classes: set[int]
+    blocked: int
+    interleavings: int | None
+    assumed: int
+    observed: int
+
+    def observe(self, engine: Engine) -> None:
+        """Get ready to work with ``engine``, whose steps it wants to know everything about."""
 
 
 class Strategy(Protocol):

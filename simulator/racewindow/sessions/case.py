@@ -11,12 +11,13 @@ from typing import Any, cast
 from racewindow.disk import GRANULARITIES, Disk, Granularity, Persistence
 from racewindow.errors import RacewindowError, Unsupported, UsageError
 from racewindow.kernel.engine import Event, Scope
+from racewindow.kernel.footprint import READ, WRITE
 from racewindow.kernel.run import Limits, TimeMode
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
 from racewindow.sessions.goals import reached
 from racewindow.sessions.history import Call, History, Observation, Outcome
-from racewindow.sessions.implementation import Environment, Handle, Refused, SessionStore, Ticket
+from racewindow.sessions.implementation import HISTORY, Environment, Handle, Refused, SessionStore, Ticket
 from racewindow.sessions.invariants import judge
 from racewindow.sessions.scenario import TOPOLOGIES, Client, Operation, Scenario, Topology
 from racewindow.sessions.stories import story
@@ -93,6 +94,7 @@ class Case:
         return partial(self._play, on_step)
 
     async def _play(self, on_step: Callable[[Environment], None] | None, world: World) -> History:
+        world.memory_declared()  # of stores it is watched, or counts as touched by each of their steps
         disk = Disk(world, self.disk, hide="sessions/s/")
         env = Environment(world, disk)
         if on_step is not None:
@@ -244,11 +246,14 @@ class _Play:
         number = len(self.stores) + 1
         running = _Running(
             number=number,
-            process=self.world.process(f"store{number}"),
+            process=self.world.process(
+                f"store{number}", memory=() if self.case.implementation.watched else (f"memory:store{number}",)
+            ),
             store=self.case.implementation(self.env),
             ready=self.world.event(),
         )
         self.stores.append(running)
+        self.env.processes.append(running.process)
         self.world.start(partial(self._keep, running), name=f"store{number}", process=running.process, operation="open")
         return running
 
@@ -260,6 +265,7 @@ class _Play:
 
     async def _load(self, actor: _Actor, running: _Running) -> None:
         if self.case.topology == "same-handle":
+            self.world.use(f"handle:{running.number}", WRITE)
             if running.loaded is None:
                 running.loaded = self.world.event()
                 running.handle = await running.store.load()
@@ -291,8 +297,9 @@ class _Play:
     async def _operate(self, actor: _Actor, operation: Operation) -> None:
         world, history = self.world, self.history
         number = actor.store.number if actor.store else 0
+        world.use(HISTORY, READ)
         actor.call = call = history.invoke(actor.client.name, actor.next, operation, world.step, store=number)
-        await world.point(str(operation))
+        await world.point(str(operation), reads=(), writes=())
         world.task.operation = operation.kind
         try:
             if operation.kind in ("crash", "power-loss", "cancel"):
@@ -319,6 +326,7 @@ class _Play:
             if not world.task.process.crashed:
                 world.task.operation = ""
                 actor.call = actor.scope = None
+                world.use(HISTORY, WRITE)
 
     async def _do(self, actor: _Actor, operation: Operation, call: Call) -> None:
         handle, world, history = actor.handle, self.world, self.history
@@ -355,6 +363,7 @@ class _Play:
     def _fault(self, actor: _Actor, operation: Operation) -> bool:
         """Make it happen; True when it is about to kill the task of ``actor`` itself."""
         target = self.actors.get(operation.argument, actor)
+        self.world.touch_anything()  # what the others are at decides what it does
         if operation.kind == "cancel":
             if target.scope is not None:
                 self.history.fault("cancel", self.world.step, operation.argument)

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from racewindow.disk import Disk
-from racewindow.kernel.task import Task
+from racewindow.kernel.footprint import WRITE
+from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
 from racewindow.sessions.capabilities import Capabilities
 from racewindow.sessions.history import History, Observation
+
+HISTORY = "history"
+"""The resource that stands for the record of a schedule: who was answered before whom is what invariants judge."""
 
 
 class Refused(Exception):
@@ -97,6 +101,8 @@ class SessionStore:
         name: on the command line, in charts and tokens.
         host: ``trio`` or ``asyncio``.
         capabilities: what it promises; only that is judged.
+        watched: whether it has the world watch the attributes in which it keeps its in-memory state. If not, every step of a store
+            counts for a proof as touching all of the store's memory.
         mutant: it is broken on purpose, to show that the simulator notices.
         env: what it is given.
     """
@@ -104,6 +110,7 @@ class SessionStore:
     name: ClassVar[str] = ""
     host: ClassVar[str] = "trio"
     capabilities: ClassVar[Capabilities] = Capabilities()
+    watched: ClassVar[bool] = False
     mutant: ClassVar[bool] = False
 
     def __init__(self, env: Environment) -> None:
@@ -135,7 +142,7 @@ class Environment:
     Attributes:
         world: the schedule's world.
         disk: simulated storage, shared by all stores.
-        shared: anything else that is storage-wide (a durable queue, a service), by name.
+        processes: those that stores live in.
         session: id of the session under test.
         history: where the extractor's ledger is kept.
     """
@@ -143,13 +150,26 @@ class Environment:
     def __init__(self, world: World, disk: Disk, *, session: str = "s") -> None:
         self.world = world
         self.disk = disk
-        self.shared: dict[str, Any] = {}
+        self.processes: list[Process] = []
+        self._shared: dict[str, Any] = {}
         self.session = session
         self.history = History()
         self._serials: dict[str, int] = {}
 
+    @property
+    def shared(self) -> dict[str, Any]:
+        """Anything else that is storage-wide (a durable queue, a service), by name.
+
+        What is in it connects the memory of all stores: from now on each step of one counts as touching that of the others.
+        """
+        self.world.touch_anything()
+        for process in self.processes:
+            process.memory = ("memory",)
+        return self._shared
+
     def serial(self, kind: str) -> str:
         """A fresh id, ``kind-1`` and so on: ids must not differ from run to run."""
+        self.world.use(f"serial:{kind}", WRITE)
         self._serials[kind] = self._serials.get(kind, 0) + 1
         return f"{kind}-{self._serials[kind]}"
 
@@ -179,6 +199,7 @@ class Environment:
         """
         world, history = self.world, self.history
         await world.point(label, reads=(), writes=("extractor",))
+        world.use(HISTORY, WRITE)
         handover = history.hand_over(messages, world.step, caller=world.task.name, key=key)
         world.note(f"extract {' '.join(messages)}")
 
@@ -191,10 +212,12 @@ class Environment:
             await world.point(f"{label}/answer", reads=(), writes=("extractor",))
         except BaseException:
             if not process.crashed:
+                world.use(HISTORY, WRITE)
                 history.end_handover(handover, world.step, "lost")
             raise
         finally:
             if not process.crashed:
                 process.on_crash.remove(lost)
+        world.use(HISTORY, WRITE)
         history.end_handover(handover, world.step, "succeeded")
         return f"SUM({', '.join(messages)})"
