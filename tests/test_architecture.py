@@ -147,6 +147,16 @@ def test_the_reference_store_knows_nothing_of_the_simulator(name: str) -> None:
     assert not any(within(imported, "racewindow") for imported in imports(name))
 
 
+@pytest.mark.parametrize("name", [name for name in MODULES if within(name, "oncestore")])
+def test_the_store_needs_no_web_server(name: str) -> None:
+    """What speaks HTTP is a face: it knows the store, the store does not know it, and it comes with an extra."""
+    if within(name, "oncestore.server"):
+        return
+    assert not any(within(imported, "oncestore.server") for imported in imports(name, at_load=True))
+    outside = {imported.partition(".")[0] for imported in imports(name)} - {"oncestore"}
+    assert outside <= {*sys.stdlib_module_names, "trio"}
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if within(name, "racewindow.sessions.invariants")])
 def test_invariants_share_no_code_with_any_store(name: str) -> None:
     """Not even through others: one mistake cannot hide in both."""
@@ -179,7 +189,10 @@ def test_the_roots_are_no_packages_and_the_packages_are_typed(package: str) -> N
     assert (SOURCES[package] / package / "__init__.py").exists()
 
 
-HEAVY = {"pandas", "matplotlib", "scipy", "joblib", "jinja2", "pyarrow", "agents", "hypothesis", "pytest"}
+HEAVY = {"pandas", "matplotlib", "scipy", "joblib", "jinja2", "pyarrow", "agents", "hypothesis", "pytest"} | {
+    "starlette",
+    "hypercorn",
+}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +205,7 @@ HEAVY = {"pandas", "matplotlib", "scipy", "joblib", "jinja2", "pyarrow", "agents
         ("racewindow.sessions", set()),
         ("racewindow.cli", set()),
         ("oncestore", set()),
+        ("oncestore._cli", set()),
         ("racewindow.experiments", {"pandas", "pyarrow"}),
     ],
 )

@@ -132,7 +132,7 @@ class TestExamining:
         code, out, err = run(capsys, "prove", "reference", "after-completion", *ONE)
         assert (code, err) == (CLEAN, "")
         assert out.splitlines() == [
-            "proved         reference  same-store, disk=atomic, time=idle: every schedule within preemptions<=2, 5 executions"
+            "proved         reference  same-store, disk=atomic, time=idle: every schedule within preemptions<=2, 6 executions"
         ]
 
     def test_a_clean_sample_says_how_little_that_proves(self, capsys: Out) -> None:

@@ -1,4 +1,4 @@
-"""``oncestore show ROOT [SESSION]``: what is in a store, without changing or locking anything."""
+"""``oncestore show ROOT [SESSION]``: what is in a store, without changing or locking anything; ``oncestore serve``."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 import trio
 
 from . import _layout as layout
+from . import _serve
 from ._archive import archive_numbers, read_outcome, read_status
 from ._directory import DirectoryStorage
 from ._errors import StoreError, UsageError
@@ -18,12 +19,16 @@ from ._sqlite import SqliteStorage, storage_at
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 1 when a file makes no sense, 2 when the request does not."""
-    parser = argparse.ArgumentParser(prog="oncestore", description="Look into a session store.")
-    show = parser.add_subparsers(dest="command", required=True).add_parser("show", help="list sessions or one session")
+    parser = argparse.ArgumentParser(prog="oncestore", description="Look into a session store, or serve it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _serve.add_arguments(commands.add_parser("serve", help="serve a store over HTTP"))
+    show = commands.add_parser("show", help="list sessions or one session")
     show.add_argument("root", type=Path, help="the directory of the store, or its SQLite file")
     show.add_argument("session", nargs="?", help="only this one, archive by archive")
     arguments = parser.parse_args(argv)
     try:
+        if arguments.command == "serve":
+            return _serve.run(arguments)
         print(trio.run(_show, storage_at(arguments.root), arguments.session))
     except (StoreError, OSError) as error:
         print(f"oncestore: {error}", file=sys.stderr)

@@ -29,7 +29,7 @@ class DirectoryStorage:
         await trio.to_thread.run_sync(_make_durably, self.root.absolute())
 
     async def read(self, path: str) -> bytes:
-        return await trio.to_thread.run_sync(self._at(path).read_bytes)
+        return await trio.to_thread.run_sync(_read, self._at(path))
 
     async def chunks(self, path: str, start: int = 0) -> AsyncGenerator[bytes]:
         descriptor, chunk = await trio.to_thread.run_sync(_open_and_read, self._at(path), start)
@@ -54,7 +54,7 @@ class DirectoryStorage:
         await trio.to_thread.run_sync(_put, self._at(path), data, os.O_TRUNC)
 
     async def make_directory(self, path: str) -> None:
-        await trio.to_thread.run_sync(self._at(path).mkdir)
+        await trio.to_thread.run_sync(os.mkdir, self._at(path))
 
     async def rename(self, source: str, target: str) -> None:
         await trio.to_thread.run_sync(_rename, self._at(source), self._at(target))
@@ -68,11 +68,16 @@ class DirectoryStorage:
     def lock(self, path: str, *, wait: bool = True) -> AbstractAsyncContextManager[FileLock]:
         return self._locks.hold(check_path(path), wait=wait)
 
-    def _at(self, path: str) -> Path:
-        return self.root / check_path(path)
+    def _at(self, path: str) -> str:
+        return f"{self.root}/{check_path(path)}"
 
 
-def _open_and_read(path: Path, start: int) -> tuple[int, bytes]:
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _open_and_read(path: str, start: int) -> tuple[int, bytes]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return descriptor, os.pread(descriptor, _CHUNK, start)
@@ -81,7 +86,7 @@ def _open_and_read(path: Path, start: int) -> tuple[int, bytes]:
         raise
 
 
-def _put(path: Path, data: bytes, how: int) -> None:
+def _put(path: str, data: bytes, how: int) -> None:
     """Write at the end, or anew, and fsync; when the disk is full, be as if nothing had happened."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o666)
     try:
@@ -109,21 +114,21 @@ def _fsync(descriptor: int) -> None:
         raise FsyncFailed(*error.args) from error
 
 
-def _rename(source: Path, target: Path) -> None:
+def _rename(source: str, target: str) -> None:
     # POSIX lets a directory silently replace an empty one.
-    if target.is_dir():
-        raise FileExistsError(errno.EEXIST, "there is a directory", str(target))
-    source.rename(target)
+    if os.path.isdir(target):
+        raise FileExistsError(errno.EEXIST, "there is a directory", target)
+    os.rename(source, target)
 
 
-def _remove(path: Path) -> None:
+def _remove(path: str) -> None:
     try:
-        path.unlink()
+        os.unlink(path)
     except (IsADirectoryError, PermissionError):  # which of them, for a directory, depends on the system
-        path.rmdir()
+        os.rmdir(path)
 
 
-def _fsync_directory(path: Path) -> None:
+def _fsync_directory(path: str | Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _fsync(descriptor)

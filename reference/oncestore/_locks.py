@@ -2,8 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -43,42 +42,55 @@ class FileLocks:
         # flock excludes processes, but asking the kernel in a loop is no way to queue the tasks of one process.
         self._queues: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def hold(self, path: str, *, wait: bool) -> AsyncGenerator[FileLock]:
-        """Raises BlockingIOError with ``wait=False``, when somebody holds the lock."""
-        queue = self._queues.setdefault(path, trio.Lock())
-        if not wait:
-            try:
-                queue.acquire_nowait()
-            except trio.WouldBlock:
-                raise BlockingIOError(f"{path} is held by another task") from None
-        else:
-            await queue.acquire()
+    def hold(self, path: str, *, wait: bool) -> AbstractAsyncContextManager[FileLock]:
+        """Entering raises BlockingIOError with ``wait=False``, when somebody holds the lock."""
+        queue = self._queues.get(path)
+        if queue is None:
+            queue = self._queues[path] = trio.Lock()
+        return _Hold(queue, f"{self._root}/{path}", f"{self._root}/gates/{path}", wait=wait)
+
+
+class _Hold:
+    """The way into a lock and out of it. No generator, for every add goes this way."""
+
+    def __init__(self, queue: trio.Lock, path: str, gate: str, *, wait: bool) -> None:
+        self._queue = queue
+        self._path = path
+        self._gate = gate
+        self._wait = wait
+        self._descriptor = -1
+
+    async def __aenter__(self) -> FileLock:
         try:
-            descriptor = await self._acquire(path, wait=wait)
+            self._queue.acquire_nowait()
+        except trio.WouldBlock:
+            if not self._wait:
+                raise BlockingIOError(f"{self._path} is held by another task") from None
+            await self._queue.acquire()
+        try:
+            # Everybody goes through the gate, one at a time, and only its holder asks for the lock. So a process that
+            # takes the lock again and again finds the gate shut by the one that waits.
+            gate = await _flock(self._gate, wait=self._wait)
             try:
-                yield FileLock(descriptor)
+                self._descriptor = await _flock(self._path, wait=self._wait)
             finally:
-                os.close(descriptor)
-        finally:
-            queue.release()
+                os.close(gate)
+        except BaseException:
+            self._queue.release()
+            raise
+        return FileLock(self._descriptor)
 
-    async def _acquire(self, path: str, *, wait: bool) -> int:
-        # Everybody goes through the gate, one at a time, and only its holder asks for the lock. So a process that takes
-        # the lock again and again finds the gate shut by the one that waits.
-        gate = await _flock(self._root / "gates" / path, wait=wait)
-        try:
-            return await _flock(self._root / path, wait=wait)
-        finally:
-            os.close(gate)
+    async def __aexit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+        self._queue.release()
 
 
-async def _flock(path: Path, *, wait: bool) -> int:
+async def _flock(path: str, *, wait: bool) -> int:
     """A descriptor that holds the lock. Polled, for a thread that blocks in flock could not be cancelled."""
     try:
         descriptor = _open(path)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = _open(path)
     try:
         pause_s = _POLL_FIRST_S
@@ -96,5 +108,5 @@ async def _flock(path: Path, *, wait: bool) -> int:
         raise
 
 
-def _open(path: Path) -> int:
+def _open(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -118,18 +118,27 @@ class TestFreeRunning:
 
 class TestMutants:
     @pytest.mark.parametrize("topology", APART)
-    def test_without_the_lock_an_acknowledged_message_is_stranded(self, topology: Topology) -> None:
-        """Through a descriptor whose file was renamed away: only where open, write and fsync are points of their own."""
+    def test_without_the_lock_acknowledged_messages_are_lost(self, topology: Topology) -> None:
         case = case_of("reference-without-lock", "add-during-commit", topology, "suspending")
         result = prove(case)
-        assert (result.verdict, result.kinds) == ("failed", ("nothing-stranded",))
+        assert (result.verdict, result.kinds) == ("failed", ("nothing-lost",))
         assert result.first is not None
         assert result.first.preemptions == 1
         (violation,) = result.first.violations
-        (message,) = violation.messages
         history = history_of(case, result.token)
-        assert message in [each.operation.argument for each in history.acknowledged_adds]
-        assert message not in [each for handover in history.handovers for each in handover.messages]
+        assert set(violation.messages) <= {each.operation.argument for each in history.acknowledged_adds}
+
+    @pytest.mark.parametrize("topology", APART)
+    def test_an_answer_before_the_append_is_worth_nothing_after_a_crash(self, topology: Topology) -> None:
+        result = prove(case_of("reference-answers-early", "crash-during-commit", topology, "suspending"))
+        assert (result.verdict, result.kinds) == ("failed", ("nothing-lost",))
+
+    @pytest.mark.parametrize("topology", APART)
+    def test_a_claim_that_is_not_durable_comes_undone_after_it_was_completed(self, topology: Topology) -> None:
+        case = case_of("reference-without-rename-fsync", "completed-then-power-loss", topology, "suspending")
+        result = prove(case)
+        assert result.verdict == "failed"
+        assert "completed-means-switched" in result.kinds
 
     @pytest.mark.parametrize("name", ["reference-without-fsync", "reference-without-directory-fsync"])
     @pytest.mark.parametrize("disk", GRANULARITIES)

@@ -180,7 +180,7 @@ class TestMistakes:
             ("a: add mSUM", 8, "'add' cannot take 'mSUM'"),
             ("a: commit maybe", 11, "'commit' cannot take 'maybe'; expected commit [wait|nowait]"),
             ("a: reload now", 11, "'reload' cannot take 'now'; expected reload"),
-            ("a: power-loss some", 15, "expected power-loss [lose-unsynced|keep-all]"),
+            ("a: power-loss some", 15, "expected power-loss [lose-unsynced|keep-all|torn]"),
             ("a: wait", 4, "nothing to wait for; expected a commit before 'wait'"),
             ("a: commit | b: wait", 16, "client 'b' has nothing to wait for"),
             ("a: add m1 | b: add m1", 16, "message 'm1' is added twice"),

@@ -415,7 +415,7 @@ class _UnshieldedStore(oncestore.SessionStore):
 
 
 class WithoutShield(Mutant):
-    """Mutant of the reference: a commit can be cancelled between the claim and the wish to extract it, and nobody looks again."""
+    """Mutant of the reference: a commit can be cancelled between claim and extraction, and nobody looks again."""
 
     name = "reference-without-shield"
     store_type = _UnshieldedStore
