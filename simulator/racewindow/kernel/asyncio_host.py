@@ -226,7 +226,7 @@ class AsyncioEngine(Engine):
             )
         except BaseException as error:
             self.task_failed(error)
-        self.ended = True
+        self.stopping = True
 
     def complain(self, context: dict[str, Any]) -> None:
         """What asyncio would log: a callback that failed, or an exception that nobody retrieved."""
@@ -439,7 +439,7 @@ class AsyncioEngine(Engine):
             if ready:
                 spins += self._drain()
                 self._changed = True
-            if self.stopping or self.ended:
+            if self.stopping:
                 return "ended"
             if len(self.points) >= self.limits.max_steps:
                 return "max_steps"
@@ -474,7 +474,7 @@ class AsyncioEngine(Engine):
         """
         ready, records = self._loop.ready, self._records
         for _ in range(_BURST_MAX):
-            if not ready or self.stopping or self.ended:
+            if not ready or self.stopping:
                 return False
             handle: Any = ready.popleft()
             if handle._cancelled or self._is_dead(handle):

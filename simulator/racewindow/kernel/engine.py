@@ -83,7 +83,6 @@ class Engine(ABC):
         self.current: Task | None = None
         self.stopping = self.closed = self.serial = False
         self.fatal: BaseException | None = None
-        self.ended = False
         self.result: Any = None
         self.preemptions = 0
         self.timers_left = limits.timers_max if limits.time == "adversarial" else 0
@@ -113,7 +112,8 @@ class Engine(ABC):
     def new_task(self, name: str, *, process: Process | None = None, operation: str | None = None) -> Task:
         """Open the books of a task; process and operation are inherited from the task that is running."""
         parent = self.current
-        self.use(f"name:{name}", WRITE)
+        if self.observing:
+            self.use(f"name:{name}", WRITE)
         task = Task(
             self.unique_name(name),
             len(self.tasks),
