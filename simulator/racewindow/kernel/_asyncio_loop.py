@@ -108,11 +108,6 @@ class Park:
         assert step is not None
         self._loop.call_soon(step, context=self.context)
 
-    def go_on(self) -> None:
-        """Go on with the task now, up to where it gives up control again."""
-        step, self.step = self.step, None
-        self.context.run(step)
-
 
 class KernelLoop(asyncio.AbstractEventLoop):
     """The event loop of one schedule.
@@ -120,6 +115,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
     Attributes:
         ready: callbacks that will run, in this order.
         now: virtual seconds since the schedule began.
+        owner: who runs it.
         timers: a heap of deadlines, cancelled ones included.
         held: where the next callbacks go instead of ``ready``, while the first step of a task is to be held back.
         parking: the task that is about to be parked.
@@ -132,7 +128,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
         self.held: list[asyncio.Handle] | None = None
         self.parking: KernelTask | None = None
         self.async_generators: set[int] = set()
-        self._owner = owner
+        self.owner = owner
         self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._serial = 0
         self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
@@ -213,7 +209,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
             raise NotHere("eager tasks run outside of the loop's order; create them without eager_start")
         own = contextvars.copy_context() if context is None else context
         task = self.make_task(coro, own, name)
-        self._owner.adopt(task, own, context is not None)
+        self.owner.adopt(task, own, context is not None)
         return task
 
     def make_task(self, coro: Any, context: Context, name: Any = None) -> asyncio.Task[Any]:
@@ -222,7 +218,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
         return KernelTask(self._serial, coro, loop=self, name=name, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        return self._owner.submit(func, args)
+        return self.owner.submit(func, args)
 
     def set_default_executor(self, executor: Any) -> None:
         """There are no threads to run in."""
@@ -249,11 +245,11 @@ class KernelLoop(asyncio.AbstractEventLoop):
         return self._handler
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        self._owner.complain(context)
+        self.owner.complain(context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self._handler is None:
-            self._owner.complain(context)
+            self.owner.complain(context)
         else:
             self._handler(self, context)
 

@@ -61,29 +61,28 @@ class _Pending(Park):
 
 
 class _AsyncPoint(Point):
-    """A point that a task of asyncio's can await."""
+    """A point that a task of asyncio's can await. Each engine has a class of its own, so that a point need not carry its engine."""
 
-    __slots__ = ("_engine",)
-
-    def __init__(
-        self, engine: AsyncioEngine, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None
-    ) -> None:
-        super().__init__(label, reads, writes)
-        self._engine = engine
+    __slots__ = ()
+    engine: AsyncioEngine
 
     def __await__(self) -> Generator[Any, Any, None]:
         if self.task is not None:
             self.check_fresh()
-        if self._engine.park(self):
+        if self.engine.park(self):
             yield
         else:
-            yield from self._engine.wait_at(self)
+            yield from self.engine.wait_at(self)
 
 
 class AsyncioEngine(Engine):
     """Runs asyncio code, one schedule on one :class:`KernelLoop` after the other. Made and used only inside :func:`run_on_asyncio`."""
 
     host = "asyncio"
+
+    def __init__(self) -> None:
+        self.point = type("PointOfEngine", (_AsyncPoint,), {"__slots__": (), "engine": self})  # type: ignore[method-assign]
+        super().__init__()
 
     def reset(self, limits: Limits) -> None:
         self._loop = KernelLoop(self)  # type: ignore[abstract]  # what is missing is set from a list
@@ -113,7 +112,7 @@ class AsyncioEngine(Engine):
     # -- what a subject can use ----------------------------------------------------------------------------------------
 
     def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
-        return _AsyncPoint(self, label, reads, writes)
+        raise AssertionError("it is a class, made with the engine")
 
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -242,18 +241,19 @@ class AsyncioEngine(Engine):
 
     def park(self, point: Point) -> bool:
         """Park the running task at a point until the strategy chooses it; False: it cannot be parked."""
-        task = asyncio.current_task(self._loop)
-        if type(task) is not KernelTask or self.closed:
-            return False
-        pending = task.park
-        if pending is self._stepping and pending is not None and self._pending.get(pending.task) is pending:
+        pending = self._stepping
+        if pending is not None and self._pending.get(pending.task) is pending:
             record = point.task = pending.task  # from one point to the next, the usual case: only the point is another one
             if record.operation:
                 point.label = f"{record.operation}/{point.label}"
             record.point = point
-        else:
-            pending = task.park = self._park(point, None)
-            pending.own = pending.task.handle is task
+            self._loop.parking = record.handle
+            return True
+        task = asyncio.current_task(self._loop)
+        if type(task) is not KernelTask or self.closed:
+            return False
+        pending = task.park = self._park(point, None)
+        pending.own = pending.task.handle is task
         self._loop.parking = task
         return True
 
@@ -336,9 +336,6 @@ class AsyncioEngine(Engine):
 
     def _complete(self, pending: _Pending) -> None:
         """The chosen completion happens."""
-        if pending.step is not None:
-            self._go_on(pending)
-            return
         self._changed = True
         record, future = pending.task, pending.future
         if pending.call is not None and not self._take_effect(pending):
@@ -356,16 +353,19 @@ class AsyncioEngine(Engine):
 
     def _go_on(self, pending: _Pending) -> None:
         """Resume a task that is parked at a point."""
-        record = pending.task
         if pending.own and not self._loop.ready:
             self._stepping = pending
-            pending.go_on()
-            self._stepping = None
+            step, pending.step = pending.step, None
+            try:
+                pending.context.run(step)
+            finally:
+                self._stepping = None
             if pending.step is not None:
                 return  # it stands at its next point
         else:
             pending.release()  # behind what is ready already, or by way of a task that works for it
         self._changed = True
+        record = pending.task
         if self._pending.get(record) is pending:
             del self._pending[record]
             if record.handle is None:
@@ -461,10 +461,14 @@ class AsyncioEngine(Engine):
                 spins = 0
                 current = -1 if self.last is None else self.enabled.index(self.last)
                 index = self.decide(chooser, current, self._due() if self.timers_left else inf)
-                if index >= 0:
-                    self._complete(self._pending[self.enabled[index]])
-                else:
+                if index < 0:
                     self._changed = True
+                    continue
+                pending = self._pending[self.enabled[index]]
+                if pending.step is not None:
+                    self._go_on(pending)
+                else:
+                    self._complete(pending)
 
     def _drain(self) -> bool:
         """Run what is ready, first in, first out. True when that does not come to an end by itself.

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
+from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, NOWHERE, PREEMPTION, UNASKED, Point, Process, Task
 from racewindow.kernel.violation import Violation
 from racewindow.kernel.world import World
 
@@ -315,6 +315,8 @@ class Engine(ABC):
         """The verdict stands: what abandoned tasks still do while they are closed counts for nothing."""
         self.closed = True
         self.points, self.violations = [], []
+        for task in self.tasks:
+            task.point = NOWHERE  # it would lead back to the task: a record that nobody keeps goes at once, without the garbage collector
 
     # -- the verdict ---------------------------------------------------------------------------------------------------
 

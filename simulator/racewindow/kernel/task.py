@@ -85,6 +85,10 @@ class Point:
         return f"<Point {self.label}>"
 
 
+NOWHERE = Point("nowhere")
+"""Where tasks of a schedule stand that is over."""
+
+
 class Process:
     """A failure domain: the tasks that a ``process-crash`` kills together, and what has to be undone when they die.
 

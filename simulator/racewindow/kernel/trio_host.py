@@ -24,6 +24,7 @@ from outcome import Error, Outcome, Value, capture
 from racewindow.errors import Unsupported
 from racewindow.kernel._attributes import attributes_watched
 from racewindow.kernel._trio_internals import (
+    GLOBAL_PARKING_LOT_BREAKER,
     GLOBAL_RUN_CONTEXT,
     CancelShieldedCheckpoint,
     PermanentlyDetachCoroutineObject,
@@ -78,6 +79,7 @@ class TrioEngine(Engine):
         self._runner = current_runner()
         self._observation = ExitStack()
         self._watched: set[type[Any]] = set()
+        self._root_handle: Any = None  # trio's task of the subject, while it is free
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
@@ -111,6 +113,8 @@ class TrioEngine(Engine):
 
     def close(self) -> None:
         """No further schedule will run."""
+        if self._root_handle is not None:
+            forget(self._root_handle, self._runner)
         self._observation.close()
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
@@ -166,6 +170,26 @@ class TrioEngine(Engine):
     def _enlist(self, task: Task, function: Callable[[], Awaitable[Any]]) -> None:
         self._keep_books(task, self._runner.spawn_impl(function, (), self._nursery, task.name))
 
+    def _start_root(self, subject: Subject) -> None:
+        """Start the task of the subject itself. One of trio's tasks serves schedule after schedule: making one is dear."""
+        task, handle = self.new_task("main"), self._root_handle
+        self._root_handle = None
+        if handle is None:
+            self._enlist(task, partial(self._root, subject))
+            return
+        handle.coro = self._root(subject)
+        handle.context = copy_context()
+        self._runner.reschedule(handle, None)
+        self._keep_books(task, handle)
+
+    def _root_ended(self, handle: Any) -> bool:
+        """Keep the subject's task for the next schedule, unless it left something behind that trio has to look after."""
+        left = handle._child_nurseries or handle._cancel_status is not self._nursery._cancel_status
+        if left or handle in GLOBAL_PARKING_LOT_BREAKER:
+            return False
+        self._root_handle = handle
+        return True
+
     def _keep_books(self, task: Task, handle: Any) -> None:
         task.handle = handle
         task.send = handle.coro.send
@@ -216,7 +240,7 @@ class TrioEngine(Engine):
     def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
         self.reset(limits)
         context, host_task = GLOBAL_RUN_CONTEXT, GLOBAL_RUN_CONTEXT.task
-        self._enlist(self.new_task("main"), partial(self._root, subject))
+        self._start_root(subject)
         try:
             return self.finish(self._loop(chooser, context))
         finally:
@@ -293,7 +317,8 @@ class TrioEngine(Engine):
             alive, task.alive = task.alive, False
             if alive:
                 del self.enabled[self.enabled.index(task)]
-            runner.task_exited(handle, final)
+            if task.index or not self._root_ended(handle):
+                runner.task_exited(handle, final)
             return -1
         task.at_point = False
         handle._schedule_points += 1
@@ -358,7 +383,7 @@ class TrioEngine(Engine):
         handles = [task.handle for task in reversed(self.tasks)]
         while handles:
             for handle in handles:
-                if handle in runner.tasks:
+                if handle in runner.tasks and handle is not self._root_handle:
                     context.task = handle
                     try:
                         handle.context.run(unwind, handle.coro)
