@@ -90,7 +90,6 @@ class AsyncioEngine(Engine):
         self._contexts: dict[asyncio.Task[Any], Context] = {}
         self._living: list[Task] = []
         self._pending: dict[Task, _Pending] = {}
-        self._at_work: Task | None = None  # whose step it is
         self._name_of_next = ""
         self._stepping: _Pending | None = None  # the parked task that was chosen, while its step runs
         self._changed = True  # whether something else than that happened since ``enabled`` was listed
@@ -102,12 +101,8 @@ class AsyncioEngine(Engine):
         """On whose behalf the running code runs: a task, or whoever asked for the callback."""
         task = asyncio.current_task(self._loop)
         if task is not None:
-            return self._records.get(task, self._at_work)
-        return _running.get() or self._at_work
-
-    @current.setter
-    def current(self, task: Task | None) -> None:
-        self._at_work = task
+            return self._records.get(task, self.at_work)
+        return _running.get() or self.at_work
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
 
@@ -487,10 +482,10 @@ class AsyncioEngine(Engine):
             if isinstance(task, asyncio.Task):
                 record = records.get(task)
                 if record is None:  # made without the loop's help
-                    self._at_work = handle._context.get(_running) or self._at_work
+                    self.at_work = handle._context.get(_running) or self.at_work
                     self.adopt(task, handle._context, True)
                     record = records[task]
-                if record is not self._at_work:
+                if record is not self.at_work:
                     self._resumed(record, task)
             handle._run()
         return bool(ready)
@@ -504,7 +499,7 @@ class AsyncioEngine(Engine):
             point.notes = ["cancelled"]
         point.choice = UNASKED
         self.points.append(point)
-        self._at_work = record
+        self.at_work = record
 
     def _stands_at(self, record: Task, task: asyncio.Task[Any]) -> str:
         label = record.waits_for or await_label(task.get_coro(), self._role_of)
@@ -520,7 +515,7 @@ class AsyncioEngine(Engine):
 
     def advance_clock(self, due: float) -> None:
         self.time_passes(max(0.0, due - self._loop.now))
-        self._at_work = self.clock_task
+        self.at_work = self.clock_task
         self._loop.now = max(self._loop.now, due)
         self._loop.expire()
 

@@ -80,7 +80,7 @@ class Engine(ABC):
         self.enabled: list[Task] = []
         self.points: list[Point] = []
         self.violations: list[Violation] = []
-        self.current: Task | None = None
+        self.at_work: Task | None = None  # whose step it is
         self.stopping = self.closed = self.serial = False
         self.fatal: BaseException | None = None
         self.result: Any = None
@@ -95,6 +95,11 @@ class Engine(ABC):
         self.rests: list[
             int
         ] = []  # numbers of steps after which nothing could run, and waiting for that or for time ended
+
+    @property
+    def current(self) -> Task | None:
+        """On whose behalf the running code runs."""
+        return self.at_work
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -219,11 +224,9 @@ class Engine(ABC):
             index = self._decide_otherwise(chooser, current, due)
             if index < 0 or enabled[index].point.choice == UNASKED:
                 return index
-        elif len(enabled) > 1 or chooser.every_step:
-            index = chooser.choose(enabled, current)
         else:
-            index = 0
-        self.current = self.last = task = enabled[index]
+            index = chooser.choose(enabled, current) if len(enabled) > 1 or chooser.every_step else 0
+        self.at_work = self.last = task = enabled[index]
         point = task.point
         self.points.append(point)
         if index != current:
@@ -245,9 +248,9 @@ class Engine(ABC):
                 if not task.alive:
                     return -1
                 index = enabled.index(task)
-            self.current = enabled[index]
-            self.current.point.choice = UNASKED
-            self.points.append(self.current.point)
+            self.at_work = task = enabled[index]
+            task.point.choice = UNASKED
+            self.points.append(task.point)
             return index
         if due < inf:
             # The armed timer is one more thing that can happen next; it belongs to no task.
