@@ -12,13 +12,13 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from racewindow.bench.subject import bare_schedule, on_asyncio, on_trio
 from racewindow.search import RandomWalk, explore
 
-WARM_UP_SCHEDULES = 200
+WARM_UP_SCHEDULES = 50
 MEASURED_SCHEDULES = 200  # for memory
 
 
@@ -27,7 +27,8 @@ class Spread:
     """A number that was measured several times.
 
     Attributes:
-        median, low, high: over the rounds; low and high are the extremes.
+        median: of the rounds.
+        low, high: the quartiles of the rounds.
     """
 
     median: float
@@ -61,54 +62,50 @@ class Bench:
         rates: of ``limit`` (bare coroutines), ``trio`` and ``asyncio``.
         ratios: of the kernel's hosts to the limit, in schedules per second; paired within each round.
         memory_process_mib: the largest resident size of the process; None where the system does not tell.
-        rounds, schedules: how often, and how many schedules a form ran in each round.
+        rounds, schedules: how often, and how many schedules each form ran in a round.
     """
 
     rates: dict[str, Rate]
     ratios: dict[str, Spread]
     memory_process_mib: float | None
     rounds: int
-    schedules: dict[str, int]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+    schedules: int
 
 
-def bench(*, rounds: int = 7, round_s: float = 0.5, seed: int = 0) -> Bench:
+def bench(*, rounds: int = 15, schedules: int = 1000, seed: int = 0) -> Bench:
     """Measure the limit and the kernel's hosts on the same subject, random walk, everything else as a user has it by default.
 
     Args:
         rounds: in each of them every form runs once.
-        round_s: about so many seconds a form runs in a round.
+        schedules: how many a form runs in a round; the default is that of :func:`racewindow.explore`.
         seed: of the walks.
     """
-    counts = {name: max(20, int(WARM_UP_SCHEDULES * round_s / _timed(form, WARM_UP_SCHEDULES, seed)[0])) for name, form in FORMS.items()}
-    schedules: dict[str, list[float]] = {name: [] for name in FORMS}
-    steps: dict[str, list[float]] = {name: [] for name in FORMS}
-    mean_steps = {}
+    for form in FORMS.values():
+        form(WARM_UP_SCHEDULES, seed)
+    seconds: dict[str, list[float]] = {name: [] for name in FORMS}
+    steps: dict[str, list[int]] = {name: [] for name in FORMS}
     for number in range(rounds):
         for name, form in FORMS.items():
-            seconds, stepped = _timed(form, counts[name], seed + number)
-            schedules[name].append(counts[name] / seconds)
-            steps[name].append(stepped / seconds)
-            mean_steps[name] = stepped / counts[name]
+            started = time.process_time()
+            stepped, _ = form(schedules, seed + number)
+            seconds[name].append(max(time.process_time() - started, 1e-9))
+            steps[name].append(stepped)
     rates = {}
     for name, form in FORMS.items():
         peak_kib, kept_bytes = _memory(form, seed)
         rates[name] = Rate(
-            schedules_per_s=_spread(schedules[name]),
-            steps_per_s=_spread(steps[name]),
-            steps=mean_steps[name],
+            schedules_per_s=_spread([schedules / taken for taken in seconds[name]]),
+            steps_per_s=_spread([stepped / taken for stepped, taken in zip(steps[name], seconds[name], strict=True)]),
+            steps=statistics.mean(steps[name]) / schedules,
             memory_peak_kib=peak_kib,
             memory_kept_bytes=kept_bytes,
         )
     ratios = {
-        f"{name}/limit": _spread([ours / limit for ours, limit in zip(schedules[name], schedules["limit"], strict=True)])
+        f"{name}/limit": _spread([limit / ours for limit, ours in zip(seconds["limit"], seconds[name], strict=True)])
         for name in FORMS
         if name != "limit"
     }
-    return Bench(rates=rates, ratios=ratios, memory_process_mib=_resident_mib(), rounds=rounds, schedules=counts)
+    return Bench(rates=rates, ratios=ratios, memory_process_mib=_resident_mib(), rounds=rounds, schedules=schedules)
 
 
 def _limit(schedules: int, seed: int) -> tuple[int, object]:
@@ -131,12 +128,6 @@ FORMS: dict[str, Callable[[int, int], tuple[int, object]]] = {
     "asyncio": _on_host("asyncio", on_asyncio("correct")),
 }
 """Each runs so many schedules from a seed, and gives the number of steps and what a user would keep."""
-
-
-def _timed(form: Callable[[int, int], tuple[int, object]], schedules: int, seed: int) -> tuple[float, int]:
-    started = time.process_time()
-    steps, _ = form(schedules, seed)
-    return max(time.process_time() - started, 1e-9), steps
 
 
 def _memory(form: Callable[[int, int], tuple[int, object]], seed: int) -> tuple[float, float]:
@@ -162,4 +153,5 @@ def _resident_mib() -> float | None:
 
 
 def _spread(values: Sequence[float]) -> Spread:
-    return Spread(median=statistics.median(values), low=min(values), high=max(values))
+    low, _, high = statistics.quantiles(values, method="inclusive") if len(values) > 1 else (values[0],) * 3
+    return Spread(median=statistics.median(values), low=low, high=high)

@@ -238,7 +238,9 @@ class AsyncioEngine(Engine):
         """Park the running task at a point until the strategy chooses it; False: it cannot be parked."""
         pending = self._stepping
         if pending is not None and self._pending.get(pending.task) is pending:
-            record = point.task = pending.task  # from one point to the next, the usual case: only the point is another one
+            record = point.task = (
+                pending.task
+            )  # from one point to the next, the usual case: only the point is another one
             if record.operation:
                 point.label = f"{record.operation}/{point.label}"
             record.point = point
@@ -282,7 +284,9 @@ class AsyncioEngine(Engine):
         if held is not None and held.was_cancelled():
             self._move_away(held)
             held = None
-        if held is not None and (held is not self._stepping or held.step is not None):  # several at once: all but the first get a role of their own
+        if held is not None and (
+            held is not self._stepping or held.step is not None
+        ):  # several at once: all but the first get a role of their own
             owner = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
         return self._expect(owner, point, future)
 

@@ -303,7 +303,9 @@ class TrioEngine(Engine):
             else:
                 current = self._settle(task, handle, message, final, current)
                 if current < 0 and not unasked and handle._next_send_fn is None:
-                    self.last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
+                    self.last = (
+                        None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
+                    )
             if unasked or self.enabled is not enabled:  # the last choice still counts; a crash may have taken it away
                 current = self._index_of_last()
 
