@@ -187,11 +187,19 @@ def frontrun() -> Form:
 
             return worker
 
+        async def rest(store: Any) -> None:
+            # A worker that waits for the extractor's job, while others wait for the lock, is taken for a deadlock: do it here.
+            while variant == "correct" and store.jobs:
+                function, args = store.jobs.pop()
+                await function(*args)
+
         async def a(store: Any) -> None:
             await store.a()
+            await rest(store)
 
         async def b(store: Any) -> None:
             await store.b()
+            await rest(store)
 
         def holds(store: Any) -> bool:
             archived = store.peek("archive")
@@ -200,7 +208,7 @@ def frontrun() -> Form:
         async def main() -> Any:
             return await peer.explore(
                 setup=setup,
-                workers=[a, b, *map(background, range(1 if variant == "correct" else 2))],
+                workers=[a, b, *map(background, range(0 if variant == "correct" else 2))],
                 invariant=holds,
                 strategy="random",
                 detect_io=False,
@@ -212,7 +220,8 @@ def frontrun() -> Form:
         return asyncio.run(main())
 
     def rate(schedules: int, seed: int) -> None:
-        assert search("correct", schedules, seed).property_holds
+        result = search("correct", schedules, seed)
+        assert result.property_holds, result.explanation
 
     def first(variant: str, seed: int, cap: int) -> int | None:
         result = search(variant, cap, seed)
