@@ -8,6 +8,7 @@ from pathlib import Path
 
 import trio
 
+from ._descriptors import Descriptors
 from ._locks import FileLock, FileLocks
 from ._storage import FsyncFailed, check_path
 
@@ -20,6 +21,7 @@ class DirectoryStorage:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._locks = FileLocks(self.root)
+        self._logs = Descriptors(os.O_WRONLY | os.O_APPEND)
 
     def __repr__(self) -> str:
         return f"<DirectoryStorage {str(self.root)!r}>"
@@ -48,10 +50,10 @@ class DirectoryStorage:
         return sorted(await trio.to_thread.run_sync(os.listdir, self._at(path)))
 
     async def append(self, path: str, data: bytes) -> None:
-        await trio.to_thread.run_sync(_put, self._at(path), data, os.O_APPEND)
+        await trio.to_thread.run_sync(_append, self._logs, self._at(path), data)
 
     async def write(self, path: str, data: bytes) -> None:
-        await trio.to_thread.run_sync(_put, self._at(path), data, os.O_TRUNC)
+        await trio.to_thread.run_sync(_write, self._at(path), data)
 
     async def make_directory(self, path: str) -> None:
         await trio.to_thread.run_sync(os.mkdir, self._at(path))
@@ -86,15 +88,12 @@ def _open_and_read(path: str, start: int) -> tuple[int, bytes]:
         raise
 
 
-def _put(path: str, data: bytes, how: int) -> None:
-    """Write at the end, or anew, and fsync; when the disk is full, be as if nothing had happened."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o666)
+def _append(logs: Descriptors, path: str, data: bytes) -> None:
+    """When the disk is full, be as if nothing had happened."""
+    descriptor, size = logs.take(path)
     try:
-        size = os.fstat(descriptor).st_size
         try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(descriptor, left) :]
+            _write_all(descriptor, data)
         except OSError as error:
             try:
                 os.ftruncate(descriptor, size)
@@ -103,8 +102,25 @@ def _put(path: str, data: bytes, how: int) -> None:
                 raise FsyncFailed(*error.args) from error
             raise
         _fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    logs.give(path, descriptor)
+
+
+def _write(path: str, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        _write_all(descriptor, data)
+        _fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def _fsync(descriptor: int) -> None:

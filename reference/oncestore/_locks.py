@@ -8,6 +8,8 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from ._descriptors import Descriptors
+
 _POLL_FIRST_S = 0.001
 _POLL_MOST_S = 0.05
 _NOTE_MOST = 256
@@ -39,6 +41,7 @@ class FileLocks:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._files = Descriptors(os.O_RDWR)
         # flock excludes processes, but asking the kernel in a loop is no way to queue the tasks of one process.
         self._queues: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
 
@@ -47,13 +50,14 @@ class FileLocks:
         queue = self._queues.get(path)
         if queue is None:
             queue = self._queues[path] = trio.Lock()
-        return _Hold(queue, f"{self._root}/{path}", f"{self._root}/gates/{path}", wait=wait)
+        return _Hold(self._files, queue, f"{self._root}/{path}", f"{self._root}/gates/{path}", wait=wait)
 
 
 class _Hold:
     """The way into a lock and out of it. No generator, for every add goes this way."""
 
-    def __init__(self, queue: trio.Lock, path: str, gate: str, *, wait: bool) -> None:
+    def __init__(self, files: Descriptors, queue: trio.Lock, path: str, gate: str, *, wait: bool) -> None:
+        self._files = files
         self._queue = queue
         self._path = path
         self._gate = gate
@@ -70,43 +74,42 @@ class _Hold:
         try:
             # Everybody goes through the gate, one at a time, and only its holder asks for the lock. So a process that
             # takes the lock again and again finds the gate shut by the one that waits.
-            gate = await _flock(self._gate, wait=self._wait)
+            gate = await self._flock(self._gate)
             try:
-                self._descriptor = await _flock(self._path, wait=self._wait)
+                self._descriptor = await self._flock(self._path)
             finally:
-                os.close(gate)
+                self._unlock(self._gate, gate)
         except BaseException:
             self._queue.release()
             raise
         return FileLock(self._descriptor)
 
     async def __aexit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        self._unlock(self._path, self._descriptor)
         self._queue.release()
 
+    async def _flock(self, path: str) -> int:
+        """A descriptor that holds the lock. Polled, for a thread that blocks in flock could not be cancelled."""
+        try:
+            descriptor, _ = self._files.take(path)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            descriptor, _ = self._files.take(path)
+        try:
+            pause_s = _POLL_FIRST_S
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return descriptor
+                except BlockingIOError:
+                    if not self._wait:
+                        raise
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _POLL_MOST_S)
+        except BaseException:
+            self._files.give(path, descriptor)
+            raise
 
-async def _flock(path: str, *, wait: bool) -> int:
-    """A descriptor that holds the lock. Polled, for a thread that blocks in flock could not be cancelled."""
-    try:
-        descriptor = _open(path)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = _open(path)
-    try:
-        pause_s = _POLL_FIRST_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            except BlockingIOError:
-                if not wait:
-                    raise
-            await trio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _POLL_MOST_S)
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def _unlock(self, path: str, descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        self._files.give(path, descriptor)

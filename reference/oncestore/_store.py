@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -30,7 +29,7 @@ T = TypeVar("T")
 
 
 def _make_id() -> str:
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 class SessionStore:

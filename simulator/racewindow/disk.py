@@ -59,14 +59,23 @@ _Change = list[tuple[_Node, str, "_Node | None"]]
 
 
 class DiskLock:
-    """A lock; its note is what holders leave to those who come after them, until the power fails."""
+    """A lock; its note is what holders leave to those who come after them. A loss of power may bring an earlier one back."""
 
-    __slots__ = ("held", "note", "waiters")
+    __slots__ = ("_note", "earlier", "held", "waiters")
 
     def __init__(self) -> None:
         self.held = False
-        self.note = ""
+        self._note = self.earlier = ""
         self.waiters: list[Event] = []
+
+    @property
+    def note(self) -> str:
+        """The last one that was left."""
+        return self._note
+
+    @note.setter
+    def note(self, note: str) -> None:
+        self.earlier, self._note = self._note, note
 
     def release(self) -> None:
         # Whoever waits may get it: real file locks promise no order.
@@ -254,7 +263,10 @@ class Disk:
             self._commit({node for change in self._pending for node, _, _ in change})
         self._pending.clear()
         self._settle(self._root, persistence)
-        self._locks.clear()
+        for path, lock in self._locks.items():
+            # Notes are never fsynced. Held or waited for they are by nobody any more, so these are new ones.
+            left = self._locks[path] = DiskLock()
+            left.note = {"lose-unsynced": "", "keep-all": lock.note, "torn": lock.earlier}[persistence]
 
     def fail_fsyncs(self, count: int = 1) -> None:
         """The next ``count`` fsyncs of files fail, and what they should have written never will be, whatever later ones say.

@@ -119,6 +119,10 @@ class Stage:
     async def commit(self, store: SessionStore) -> None:
         """Commit, wait for that and for what others committed, and remember what was seen completed."""
         await store.session("s").commit(wait=True)
+        await self.ask(store)
+
+    async def ask(self, store: SessionStore) -> None:
+        """Ask for every commit there is, without touching the session."""
         for number in self.disk.names(f"{HOME}/archives"):
             task = await store.task(f"s:{number}")
             if await task.wait() == "completed":
@@ -224,6 +228,15 @@ async def dead_then_power(stage: Stage) -> None:
     life = stage.live(_all(stage, "m1", commit=True))
     await stage.at_any_moment("crash", partial(stage.die, life))
     life = stage.live(_all(stage, "m1", "m2", commit=True))
+    await stage.at_any_moment("power-loss", partial(stage.lose_power, life))
+    await stage.settle("m1", "m2")
+
+
+async def dead_then_asked(stage: Stage) -> None:
+    """A process dies at any moment; the next one is only asked what became of the commits, and the power goes at any moment."""
+    life = stage.live(_all(stage, "m1", commit=True))
+    await stage.at_any_moment("crash", partial(stage.die, life))
+    life = stage.live(stage.ask)
     await stage.at_any_moment("power-loss", partial(stage.lose_power, life))
     await stage.settle("m1", "m2")
 
@@ -371,6 +384,7 @@ DRILLS: dict[str, Drill] = {
     "power-loss-keep-all": _power("keep-all"),
     "power-loss-torn": _power("torn"),
     "dead-then-power": dead_then_power,
+    "dead-then-asked": dead_then_asked,
     "torn-then-power": torn_then_power,
     "failing-fsync": failing_fsync,
     "two-stores": two_stores,
