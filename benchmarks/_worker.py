@@ -9,6 +9,7 @@ the correct subject, and as many as bare coroutines; ``{"variant": v, "seed": s,
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
 import json
 import random
@@ -71,7 +72,7 @@ def racewindow(host: str = "trio", strategy: str = "random-walk") -> Form:
 
 
 def detangle() -> Form:
-    import detangle as peer
+    peer = importlib.import_module("detangle")
 
     def rate(schedules: int, seed: int) -> None:
         peer.explore(asyncio_main("correct"), runs=schedules, strategy="random", seed=seed, database=False)
@@ -87,7 +88,7 @@ def detangle() -> Form:
 
 
 def seedloop() -> Form:
-    import seedloop as peer
+    peer = importlib.import_module("seedloop")
 
     def scenario(variant: str) -> Callable[[Any], Any]:
         async def run(world: Any) -> None:
@@ -112,7 +113,7 @@ def seedloop() -> Form:
 
 
 def simloom() -> Form:
-    import simloom as peer
+    peer = importlib.import_module("simloom")
 
     def explore(variant: str, schedules: int, seed: int, *, stop: bool) -> Any:
         return peer.explore(
@@ -135,7 +136,7 @@ def simloom() -> Form:
 
 
 def simloop() -> Form:
-    import simloop as peer
+    peer = importlib.import_module("simloop")
 
     def explore(variant: str, schedules: int, seed: int) -> Any:
         start = (seed + 1) * 10**6
@@ -166,7 +167,7 @@ class _SpinLock:
 
 
 def frontrun() -> Form:
-    import frontrun as peer
+    peer = importlib.import_module("frontrun")
 
     def search(variant: str, schedules: int, seed: int) -> Any:
         # It controls its workers, not the tasks they start: background work gets workers that wait for it.

@@ -32,7 +32,9 @@ CLIENTS = (2, 4, 8, 16)
 POINTS = (10, 30, 100, 300, 1000)
 HOSTS = ("trio", "asyncio")
 STEPS_PER_ROUND = 20_000
-SCHEDULES_MIN = 100  # with fewer, the first schedule weighs too much: it is run three times, to see that it repeats itself
+SCHEDULES_MIN = (
+    100  # with fewer, the first schedule weighs too much: it is run three times, to see that it repeats itself
+)
 Subject = Callable[[rw.World], Coroutine[Any, Any, None]]
 
 

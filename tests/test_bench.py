@@ -57,7 +57,9 @@ def test_its_faulty_variants_are_caught(host: str, variant: str) -> None:
 
 @pytest.mark.parametrize("variant", ["easy", "narrow"])
 def test_bare_coroutines_find_them_too(variant: str) -> None:
-    rng = random.Random(1)
-    with pytest.raises(subject.ArchivedTwice):
+    def search(rng: random.Random) -> None:
         for _ in range(2000):
             subject.bare_schedule(variant, rng)
+
+    with pytest.raises(subject.ArchivedTwice):
+        search(random.Random(1))

@@ -139,13 +139,12 @@ class KernelLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        parking = self.parking
+        parking: Any = self.parking
         if parking is not None and getattr(callback, "__self__", None) is parking:
             self.parking = None
             park = parking.park
-            assert park is not None
             park.step, park.context = callback, context
-            if parking._must_cancel:  # type: ignore[attr-defined]  # it cancelled itself before it came here
+            if parking._must_cancel:  # it cancelled itself before it came here
                 park.cancel()
             return None  # type: ignore[return-value]  # asyncio's task, which asks, does not look at it
         handle = asyncio.Handle(callback, args, self, context)

@@ -119,7 +119,7 @@ class TrioEngine(Engine):
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
 
-    point = Point  # type: ignore[assignment]  # it needs no engine: awaiting it hands it to the loop below
+    point = Point  # it needs no engine: awaiting it hands it to the loop below
 
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
         async with trio.open_nursery() as nursery:

@@ -45,7 +45,7 @@ def happens_before_class(points: Sequence[Point]) -> str:
     Returns:
         16 hex digits: equal for schedules that differ only in the order of independent steps, in any process of one Python.
     """
-    if all([point.reads is None or point.writes is None for point in points]):
+    if all(point.reads is None or point.writes is None for point in points):
         # Nobody declared anything, so the class is the schedule itself; most subjects that are no session store are like that.
         text = "\n".join([f"{point.task.name if point.task else ''}:{point.label}" for point in points])
         return blake2b(text.encode(), digest_size=8).hexdigest()
