@@ -31,7 +31,7 @@ from racewindow.bench.subject import bare_schedule
 CLIENTS = (2, 4, 8, 16)
 POINTS = (10, 30, 100, 300, 1000)
 HOSTS = ("trio", "asyncio")
-STEPS_PER_ROUND = 20_000
+STEPS_PER_ROUND = 10_000
 SCHEDULES_MIN = (
     100  # with fewer, the first schedule weighs too much: it is run three times, to see that it repeats itself
 )

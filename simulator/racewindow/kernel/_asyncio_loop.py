@@ -139,8 +139,8 @@ class KernelLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        parking: Any = self.parking
-        if parking is not None and getattr(callback, "__self__", None) is parking:
+        if self.parking is not None and getattr(callback, "__self__", None) is self.parking:
+            parking: Any = callback.__self__  # type: ignore[attr-defined]
             self.parking = None
             park = parking.park
             park.step, park.context = callback, context
