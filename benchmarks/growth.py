@@ -194,8 +194,8 @@ def draw(frame: pd.DataFrame) -> Figure:
         ax.set_xlabel("clients" if column == "clients" else "points of each client")
         ax.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("processor time of a point, µs")
-    panels[0].set_ylim(0, 1.3 * frame["point_us"].max())
-    panels[0].legend(frameon=False, ncols=3, loc="upper left")
+    panels[0].set_ylim(0, 1.5 * frame["point_us"].max())
+    panels[1].legend(frameon=False, ncols=2, loc="upper left")
     return figure
 
 
