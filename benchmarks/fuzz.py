@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import inf
 
 from joblib import Parallel, delayed
 from tqdm import tqdm
@@ -64,7 +65,7 @@ class Cell:
     seconds: float
 
 
-def sample(scenario: str, topology: Topology, disk: Granularity, sampler: str, schedules: int, seed: int) -> Cell:
+def sample(seed: int, scenario: str, topology: Topology, disk: Granularity, sampler: str, schedules: int) -> Cell:
     """Sample one cell."""
     text, goals = SCENARIOS[scenario]
     case = rw.Case(
@@ -105,14 +106,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0 when nothing is broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--schedules", type=int, default=100_000, help="in all")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=5, help="the schedules are divided among so many")
+    parser.add_argument("--time-limit", type=float, default=inf, metavar="S", help="begin nothing more after that")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
-    plan = list(product(SCENARIOS, TOPOLOGIES, GRANULARITIES, SAMPLERS))
+    plan = list(product(range(arguments.seeds), SCENARIOS, TOPOLOGIES, GRANULARITIES, SAMPLERS))
     each = -(-arguments.schedules // len(plan))
-    running = Parallel(n_jobs=arguments.jobs, batch_size=1, return_as="generator")(
-        delayed(sample)(*where, each, arguments.seed) for where in plan
+    began = time.monotonic()
+    running = Parallel(n_jobs=arguments.jobs, batch_size=1, return_as="generator", pre_dispatch=2 * arguments.jobs)(
+        delayed(sample)(*where, each) for where in plan if time.monotonic() - began < arguments.time_limit
     )
     cells: list[Cell] = []
     for cell in tqdm(running, total=len(plan), unit="cell", mininterval=10):
@@ -121,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{cell.failures} of {cell.schedules}: racewindow timeline '{cell.token}'", file=sys.stderr)
     rows = [
         row(scenario, sampler, [cell for cell in cells if (cell.scenario, cell.sampler) == (scenario, sampler)])
-        for scenario, sampler in product(SCENARIOS, SAMPLERS)
+        for scenario, sampler in dict.fromkeys((cell.scenario, cell.sampler) for cell in cells)
     ]
     schedules, failures = sum(cell.schedules for cell in cells), sum(cell.failures for cell in cells)
     if arguments.json:
