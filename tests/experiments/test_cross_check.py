@@ -42,3 +42,68 @@ def shown(case: rw.Case, strategy: Strategy, schedules: int | None = None) -> tu
 
 def case(implementation: str, text: str, disk: rw.Granularity, topology: Topology) -> rw.Case:
     return rw.case(implementation, text, topology=topology, disk=disk)
+
+
+# Small enough to run every schedule there is: 6 to 93 of them, and about a thousand in those that are slow.
+SMALL = (
+    ("reference", "a: add m1 | x: crash a", "atomic", "same-store"),
+    ("reference", "a: add m1; commit | x: cancel a", "atomic", "same-store"),
+    ("reference", "a: add m1 | b: commit", "atomic", "same-store"),
+    ("reference", "a: add m1 | b: commit", "atomic", "separate-stores"),
+    ("reference", "a: add m1 | b: commit | x: cancel b", "atomic", "same-store"),
+    ("reference-without-live-fsync", "a: add m1 | x: power-loss", "atomic", "same-store"),
+    ("reference-without-live-fsync", "a: add m1 | b: commit | x: cancel b", "atomic", "same-store"),
+    ("path-lock", "a: add m1 | x: crash a", "atomic", "same-store"),
+    ("path-lock", "a: add m1 | b: commit", "atomic", "separate-stores"),
+    ("reference", "a: add m1 | x: cancel a", "suspending", "same-store"),
+)
+LARGER = (
+    *(
+        (implementation, f"a: add m1; commit | x: {fault}", "atomic", "same-store")
+        for implementation in ("reference", "reference-without-live-fsync", "path-lock")
+        for fault in ("crash a", "power-loss", "power-loss torn")
+    ),
+    ("reference", "a: add m1 | x: crash a", "suspending", "same-store"),
+    ("reference", "a: add m1 | x: power-loss torn", "suspending", "same-store"),
+)
+CASES = [*SMALL, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGER)]
+
+# Too large for that; what two thousand random schedules show has to be among what the reduction shows.
+SAMPLED = (
+    ("reference", "a: add m1; commit; reload | x: crash a", "suspending", "same-store"),
+    ("reference", "a: add m1; commit; reload | x: power-loss torn", "suspending", "same-store"),
+    ("reference", "a: add m1 | b: add m2; commit | x: power-loss", "atomic", "same-store"),
+    ("reference", "a: add m1 | b: add m2; commit | x: crash a", "atomic", "same-store"),
+    ("reference", "a: add m1 | b: add m2; commit | x: cancel a", "atomic", "separate-stores"),
+)
+
+
+class TestFaultsUnderTheReduction:
+    @pytest.mark.parametrize(("implementation", "text", "disk", "topology"), CASES)
+    def test_it_shows_what_all_schedules_show(
+        self, implementation: str, text: str, disk: rw.Granularity, topology: Topology
+    ) -> None:
+        subject = case(implementation, text, disk, topology)
+        if subject.not_applicable:
+            pytest.skip(subject.not_applicable)
+        every, plain = shown(subject, rw.Bounded(None))
+        some, reduced = shown(subject, rw.DPOR())
+        assert plain.complete
+        assert reduced.complete
+        assert some == every
+        assert reduced.schedules <= plain.schedules
+
+    def test_the_mutant_fails_both_ways(self) -> None:
+        """What is compared above includes violations: there are some."""
+        subject = case("reference-without-live-fsync", "a: add m1 | x: power-loss", "atomic", "same-store")
+        assert [shown(subject, strategy)[1].verdict for strategy in (rw.Bounded(None), rw.DPOR())] == ["failed"] * 2
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("implementation", "text", "disk", "topology"), SAMPLED)
+    def test_two_thousand_random_schedules_show_nothing_new(
+        self, implementation: str, text: str, disk: rw.Granularity, topology: Topology
+    ) -> None:
+        subject = case(implementation, text, disk, topology)
+        some, reduced = shown(subject, rw.DPOR())
+        assert reduced.complete
+        assert shown(subject, rw.RandomWalk(), 2000)[0] <= some
