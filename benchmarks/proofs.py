@@ -89,12 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--time-limit", type=float, metavar="S", help="wall-clock seconds for each of the two")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes")
+    parser.add_argument("--only", default="", metavar="TEXT", help="the rows whose scenario holds this text")
     parser.add_argument("--quick", action="store_true", help="only the rows with one client")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
     rows = ALONE if arguments.quick else ALONE + TOGETHER
     running = Parallel(n_jobs=arguments.jobs, batch_size=1, return_as="generator")(
-        delayed(run)(row, arguments.executions, arguments.time_limit) for row in rows
+        delayed(run)(row, arguments.executions, arguments.time_limit) for row in rows if arguments.only in row.scenario
     )
     results = []
     for result in running:
