@@ -6,17 +6,20 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 export MPLBACKEND := Agg
 export OPENAI_AGENTS_DISABLE_TRACING := 1
 
-.PHONY: compare test quick notebooks lint wheel lowest clean
+.PHONY: compare test quick exhaustive notebooks lint wheel lowest clean
 
 compare: .venv/.run  ## compare race windows: a table, a chart and a report in out/compare
 	$(BIN)/racewindow compare
 
 test: .venv/.dev  ## all tests, notebooks included
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not exhaustive"
 	$(MAKE) --no-print-directory notebooks
 
 quick: .venv/.dev  ## the tests that take seconds
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive"
+
+exhaustive: .venv/.dev  ## the tests that take minutes each
+	$(BIN)/python -m pytest -n 2 -m exhaustive
 
 notebooks: .venv/.dev
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout=120 \
@@ -33,12 +36,12 @@ wheel: .venv/.dev  ## build the wheel, and run the quick tests against it instea
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --target dist/installed dist/*.whl
 	PYTHONPATH=dist/installed $(BIN)/python -c "import racewindow, oncestore; \
 		assert all('dist/installed' in m.__file__ for m in (racewindow, oncestore))"
-	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow" -q
+	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive" -q
 
 lowest: ## the quick tests with the oldest supported versions of everything
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
-	.venv-lowest/bin/python -m pytest -n 2 -m "not slow"
+	.venv-lowest/bin/python -m pytest -n 2 -m "not slow and not exhaustive"
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "racewindow needs Python 3.11 or newer; install one, or give it: make PYTHON=/path/to/python3"; exit 2; }

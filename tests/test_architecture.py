@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "racewindow.statistics": set(),
     "racewindow.kernel": {"errors", "kernel"},
     "racewindow.search": {"errors", "kernel", "search", "frames", "statistics"},
+    "racewindow.strategies": {"errors", "kernel", "search", "sessions"},
     "racewindow.frames": {"errors"},
     "racewindow.disk": {"errors", "kernel"},
     "racewindow.sessions": {"errors", "kernel", "disk", "sessions"},

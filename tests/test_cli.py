@@ -123,10 +123,31 @@ class TestExamining:
         code, out, _ = run(capsys, command, *RACE, *ONE, "--schedules", "100")
         assert code == VIOLATION
         assert out.startswith("failed         copy-on-write  same-store, disk=atomic, time=idle: ")
+        assert (
+            "  shrunk to a: add m1; commit nowait; wait; reload; commit\n  0 preemptions, 32 steps; no schedule" in out
+        )
         last = out.rstrip().splitlines()[-1]
-        assert "racewindow replay rw1~copy-on-write/after-completion/same-store/atomic~" in last
+        assert "racewindow replay rw2~copy-on-write/a=Am1=n=w=r=c=2=5~" in last
         replayed, again, _ = run(capsys, "replay", last.split()[-1])
         assert (replayed, "verdict: failed" in again) == (VIOLATION, True)
+
+    @pytest.mark.parametrize("command", ["fuzz", "prove"])
+    def test_a_failure_as_it_was_found(self, capsys: Out, command: str) -> None:
+        code, out, _ = run(capsys, command, *RACE, *ONE, "--schedules", "100", "--no-shrink")
+        assert code == VIOLATION
+        assert "shrunk" not in out
+        assert "racewindow replay rw2~copy-on-write/after-completion=2=5~" in out.rstrip().splitlines()[-1]
+
+    def test_both_tokens_are_in_the_json(self, capsys: Out) -> None:
+        _, out, _ = run(capsys, "fuzz", *RACE, *ONE, "--schedules", "100", "--json")
+        (result,) = json.loads(out)["results"]
+        shrunk = result["shrunk"]
+        assert shrunk["raw"] == result["token"]
+        assert (shrunk["scenario"], shrunk["certified"]) == ("a: add m1; commit nowait; wait; reload; commit", True)
+        for token in (shrunk["raw"], shrunk["token"]):
+            assert run(capsys, "replay", token)[0] == VIOLATION
+        _, out, _ = run(capsys, "fuzz", *RACE, *ONE, "--schedules", "100", "--json", "--no-shrink")
+        assert json.loads(out)["results"][0]["shrunk"] is None
 
     def test_a_clean_proof_says_within_what(self, capsys: Out) -> None:
         code, out, err = run(capsys, "prove", "reference", "after-completion", *ONE)
@@ -199,7 +220,7 @@ class TestExamining:
         ).violations
 
     def test_the_same_seed_says_the_same(self, capsys: Out) -> None:
-        argv = "fuzz", "path-lock", "free-running", *ONE, "--schedules", "50"
+        argv = "fuzz", "path-lock", "free-running", *ONE, "--schedules", "50", "--no-shrink"
         assert run(capsys, *argv, "--seed", "1") == run(capsys, *argv, "--seed", "1")
         assert run(capsys, *argv, "--seed", "1") != run(capsys, *argv, "--seed", "2")
 
@@ -219,7 +240,7 @@ class TestWindows:
         target = tmp_path / "new" / "map.svg"
         code, out, err = run(capsys, "windows", *RACE, *ONE, "--output", str(target))
         assert code == VIOLATION
-        assert "racewindow timeline rw1~" in out
+        assert "racewindow timeline rw2~" in out
         assert "XX" in out
         assert err == f"drawn: {target}\n"
         assert target.read_text().lstrip().startswith("<?xml")
@@ -277,8 +298,8 @@ class TestReplayAndTimeline:
             (lambda token: "nonsense", "is not a racewindow token"),
             (lambda token: token[:-1], "truncated or altered"),
             (lambda token: token[: len(token) // 2], "truncated or altered"),
-            (lambda token: token.replace("same-store", "same-handle"), "truncated or altered"),
-            (lambda token: token.replace("rw1~", "rw9~"), "has the token version 'rw9'"),
+            (lambda token: token.replace("=2", "=1"), "truncated or altered"),
+            (lambda token: token.replace("rw2~", "rw9~"), "has the token version 'rw9'"),
         ],
     )
     def test_what_is_no_token_is_refused(self, capsys: Out, token: str, command: str, spoil: Any, says: str) -> None:

@@ -8,8 +8,9 @@ words of their own: a :func:`case` is an implementation in a scenario, ``rw.expe
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from racewindow import search
 from racewindow.errors import InvariantViolation as InvariantViolation
 from racewindow.errors import RacewindowError as RacewindowError
 from racewindow.errors import ReplayDiverged as ReplayDiverged
@@ -21,6 +22,7 @@ from racewindow.kernel import Run as Run
 from racewindow.kernel import Violation as Violation
 from racewindow.kernel import World as World
 from racewindow.search import DPOR as DPOR
+from racewindow.search import EXECUTIONS
 from racewindow.search import PCT as PCT
 from racewindow.search import POS as POS
 from racewindow.search import SURW as SURW
@@ -33,6 +35,7 @@ from racewindow.search import Curve as Curve
 from racewindow.search import Exploration as Exploration
 from racewindow.search import RandomWalk as RandomWalk
 from racewindow.search import Replay as Replay
+from racewindow.search import Shrunk as Shrunk
 from racewindow.search import Timed as Timed
 from racewindow.search import count as count
 from racewindow.search import explore as explore
@@ -45,8 +48,11 @@ if TYPE_CHECKING:
     from racewindow import experiments as experiments
     from racewindow.disk import Granularity
     from racewindow.disk import LockBusy as LockBusy
+    from racewindow.experiments import ShrunkCase
     from racewindow.implementations import implementation as implementation
+    from racewindow.kernel import Subject, Token
     from racewindow.kernel.run import TimeMode
+    from racewindow.search import Found
     from racewindow.sessions import Archive as Archive
     from racewindow.sessions import Capabilities as Capabilities
     from racewindow.sessions import Case as Case
@@ -120,6 +126,36 @@ def case(
         disk=disk,
         time=time,
     )
+
+
+@overload
+def shrink(subject: Case, failure: str | Token | Found, *, max_executions: int = ...) -> ShrunkCase: ...
+@overload
+def shrink(subject: Subject, failure: str | Token | Found, *, max_executions: int = ..., **options: Any) -> Shrunk: ...
+def shrink(
+    subject: Subject | Case, failure: str | Token | Found, *, max_executions: int = EXECUTIONS, **options: Any
+) -> Shrunk:
+    """Find the simplest failure that is the same bug: of a case operations, clients and schedule, of any other subject the schedule.
+
+    Args:
+        subject: what failed, an async function or a :class:`Case`.
+        failure: the failing schedule: its token, or what an exploration found.
+        max_executions: schedules to run at most.
+        options: ``host``, ``limits``, ``name`` and ``checksum`` of a subject, as for :func:`explore`; a case has its own.
+
+    Raises:
+        UsageError: the budget makes no sense, the token belongs to another subject, or its schedule does not fail.
+        ReplayDiverged: the subject changed since the token was made, or does not repeat itself.
+    """
+    from racewindow.sessions import Case
+
+    if isinstance(subject, Case):
+        from racewindow.experiments import shrink
+
+        if options:
+            raise UsageError(f"a case has its own {', '.join(options)}: leave that out")
+        return shrink(subject, failure, max_executions=max_executions)
+    return search.shrink(subject, failure, max_executions=max_executions, **options)
 
 
 def __getattr__(name: str) -> Any:

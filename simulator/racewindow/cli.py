@@ -67,6 +67,7 @@ Seed = Annotated[int, typer.Option("--seed", help="schedule i depends on the see
 Schedules = Annotated[int, typer.Option("--schedules", min=1, help="how many schedules to sample at most")]
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="wall-clock seconds")]
 Preemptions = Annotated[int, typer.Option("--preemptions", help="prove up to this many preemptions")]
+NoShrink = Annotated[bool, typer.Option("--no-shrink", help="show a failure as it was found, not the simplest like it")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,6 +151,7 @@ def fuzz(
     schedules: Schedules = 1000,
     seed: Seed = 0,
     time_limit: TimeLimit = None,
+    no_shrink: NoShrink = False,
     as_json: Json = False,
 ) -> int:
     """Sample schedules, and count what breaks."""
@@ -165,7 +167,8 @@ def fuzz(
             )
             for case in cases
         ),
-        as_json,
+        shrink=not no_shrink,
+        as_json=as_json,
     )
 
 
@@ -232,6 +235,7 @@ def prove(
     ] = 100_000,
     seed: Annotated[int, typer.Option("--seed", help="changes nothing: every schedule is run")] = 0,
     time_limit: TimeLimit = None,
+    no_shrink: NoShrink = False,
     as_json: Json = False,
 ) -> int:
     """Run every schedule within a bound on preemptions, or all of them up to the order of independent steps."""
@@ -248,7 +252,8 @@ def prove(
             )
             for case in cases
         ),
-        as_json,
+        shrink=not no_shrink,
+        as_json=as_json,
     )
 
 
@@ -488,8 +493,8 @@ def _share(time_limit: float | None, cases: Sequence[object]) -> float | None:
     return None if time_limit is None else time_limit / len(cases)
 
 
-def _examine(results: Iterable[Any], as_json: bool) -> int:
-    """Run the cases, report each, and end with the story of the first violation."""
+def _examine(results: Iterable[Any], *, shrink: bool, as_json: bool) -> int:
+    """Run the cases, shrink what fails, report each, and end with the story of the first violation."""
     from racewindow import charts
 
     seen = []
@@ -498,6 +503,8 @@ def _examine(results: Iterable[Any], as_json: bool) -> int:
         for result in results:
             seen.append(result)
             interrupted = result.interrupted
+            if shrink and not interrupted:
+                seen[-1] = result = result.shrink()
             if not as_json:
                 _print_result(result)
             if interrupted:
@@ -548,6 +555,8 @@ def _print_result(result: Any) -> None:
     print(line)
     for note in result.notes:
         print(f"  {note}")
+    if result.shrunk is not None:
+        print(f"  shrunk to {result.shrunk.case.scenario.text}\n  {result.shrunk.says}")
 
 
 def _reduction(result: Any) -> str:
@@ -560,7 +569,9 @@ def _reduction(result: Any) -> str:
 
 def _plain(result: Any) -> dict[str, Any]:
     seconds = round(result.seconds, 2)
-    return {**result.row, "goals": result.goals, "noted": result.noted, "notes": result.notes, "seconds": seconds}
+    shrunk = None if result.shrunk is None else result.shrunk.row
+    told = {"goals": result.goals, "noted": result.noted, "notes": result.notes, "seconds": seconds}
+    return {**result.row, "shrunk": shrunk, **told}
 
 
 def _print_map(result: Any) -> None:

@@ -66,7 +66,7 @@ def test_a_mutant_is_killed_by_the_schedule_kept_for_it(mutant: type[Mutant]) ->
 @pytest.mark.parametrize(
     ("drill", "preemptions"),
     [(drill, 0) for drill in DRILLS if drill not in SAMPLED]
-    + [pytest.param(drill, 1, marks=pytest.mark.slow) for drill in DRILLS],
+    + [pytest.param(drill, 1, marks=pytest.mark.exhaustive) for drill in DRILLS],
 )
 def test_the_reference_stands_every_drill(drill: str, preemptions: int) -> None:
     assert search(drill, Reference, preemptions).verdict == ("passed" if drill in SAMPLED else "proved")

@@ -164,7 +164,7 @@ class TestContract:
             for seed in ("1", "2")
         }
         assert len(outputs) == 1
-        assert outputs.pop().startswith("[] 1 ['rw1~")
+        assert outputs.pop().startswith("[] 1 ['rw2~")
 
     def test_outside_of_the_kernel_nothing_changes(self, tmp_path: Path) -> None:
         """The package works as ever in the same process, on files of its own."""

@@ -518,7 +518,7 @@ class TestAtEachCall:
     def test_storage_fails_several_times_and_the_process_dies(self, loss: Loss) -> None:
         run(lambda: several_faults(loss, range(60)))
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_storage_fails_several_times_and_the_process_dies_in_thousands_of_ways(self, loss: Loss) -> None:
         run(lambda: several_faults(loss, range(60, 1500)))
 

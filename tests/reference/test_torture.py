@@ -41,7 +41,7 @@ class TestTorture:
         judgement = judge_torture(tortured)
         assert (judgement.lost, judgement.twice, judgement.stranded, judgement.violations) == (0, 0, 0, [])
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("storage", ["directory", "sqlite"])
     def test_more_kills_break_nothing(self, storage: str) -> None:
         assert run("torture.py", "--kills", 60, "--seconds", 20, "--storage", storage)["kills"] == 60
@@ -49,7 +49,7 @@ class TestTorture:
     def test_faults_of_the_storage_break_nothing(self) -> None:
         assert run("faults.py", "--faults", 60)["faults"]
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_more_faults_break_nothing(self) -> None:
         assert run("faults.py", "--faults", 500, "--seed", 2)["faults"]
 

@@ -316,7 +316,7 @@ class TestRandomPrograms:
             checked += check(seed, (IDLE, ADVERSARIAL)[seed % 2], 80)
             seed += 1
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("limits", [IDLE, ADVERSARIAL], ids=["idle", "adversarial"])
     @pytest.mark.parametrize("first", range(1000, 1700, 50))
     def test_reduction_changes_no_outcome_of_hundreds_of_programs(self, first: int, limits: rw.Limits) -> None:

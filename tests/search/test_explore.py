@@ -141,7 +141,7 @@ class TestTables:
         assert list(frame["schedule"]) == list(range(6))
         assert set(frame.loc[frame["verdict"] == "failed", "violation"]) == {"lost-update"}
         assert all(frame.loc[frame["verdict"] == "passed", "token"] == "")
-        assert all(frame.loc[frame["verdict"] == "failed", "token"].str.startswith("rw1~lost_update~"))
+        assert all(frame.loc[frame["verdict"] == "failed", "token"].str.startswith("rw2~lost_update~"))
 
 
 class TestWrongUse:

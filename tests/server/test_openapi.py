@@ -72,6 +72,6 @@ class TestSchemathesis:
     def test_a_few_calls_of_each_kind(self, start_server: StartServer, tmp_path: Path) -> None:
         explore(start_server("--token", "secret"), tmp_path, "--phases=fuzzing,stateful", "--max-examples=2")
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_many_calls_of_each_kind(self, start_server: StartServer, tmp_path: Path) -> None:
         explore(start_server("--token", "secret"), tmp_path, "--max-examples=60")

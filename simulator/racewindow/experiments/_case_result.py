@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from racewindow.frames import Timeline, matrix_frame, runs_frame
 from racewindow.kernel.run import Run
-from racewindow.search import Exploration, Found, SearchVerdict, explore
+from racewindow.search import EXECUTIONS, Exploration, Found, SearchVerdict, explore
 from racewindow.search.strategy import Strategy
 from racewindow.sessions.case import Case
 from racewindow.sessions.goals import GOALS
@@ -17,6 +17,8 @@ from racewindow.sessions.invariants import report
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from racewindow.experiments._shrink import ShrunkCase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class CaseResult:
             not counted.
         footprints: how much a reduction knew about what steps touch.
         first: the first failing schedule; its token replays it.
+        shrunk: the simplest failure that is the same bug as the first one, where somebody asked for it (:meth:`shrink`).
         goals: what had to happen in some schedule, and whether it did.
         noted: what is no violation, but worth knowing: in how many schedules messages were handed over again after a crash
             (``re_extracted``), in how many the extractor failed an attempt (``attempts_failed``), and in how many an operation
@@ -58,6 +61,7 @@ class CaseResult:
     interleavings: int | None = None
     footprints: str = ""
     first: Found | None = None
+    shrunk: ShrunkCase | None = None
     goals: dict[str, bool] = field(default_factory=dict)
     noted: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
@@ -68,7 +72,7 @@ class CaseResult:
 
     @property
     def token(self) -> str:
-        """Replays the first failing schedule; empty without one."""
+        """Replays the first failing schedule, as it was found; empty without one."""
         return self.first.token if self.first else ""
 
     @property
@@ -105,10 +109,24 @@ class CaseResult:
         """One row, with the columns :data:`racewindow.frames.MATRIX`."""
         return matrix_frame([self.row])
 
+    def shrink(self, *, max_executions: int = EXECUTIONS) -> CaseResult:
+        """The same result, with the simplest failure that is the same bug as the first one; without a failure, as it is.
+
+        Args:
+            max_executions: schedules to run for it at most.
+        """
+        from racewindow.experiments._shrink import shrink
+
+        if self.first is None:
+            return self
+        return replace(self, shrunk=shrink(self.case, self.first, max_executions=max_executions))
+
     def timeline(self, token: str = "") -> Timeline:
-        """The story of a schedule of this case; without a token, of the first failing one."""
+        """The story of a schedule of this case; without a token, of the shrunk failure, or else of the first one."""
         from racewindow.experiments._timeline import timeline
 
+        if self.shrunk is not None and token in ("", self.shrunk.token):
+            return self.shrunk.timeline()
         return timeline(self.case, token or self.token)
 
     def __repr__(self) -> str:

@@ -1,29 +1,35 @@
 """Tokens: one line of text that replays one schedule exactly.
 
-Format, fields separated by ``~``::
+Format, fields separated by ``~``, with frequent words as ``=x`` (``_token_text.py``)::
 
-    rw1 ~ subject ~ checksum ~ segments ~ steps.fingerprint ~ crc
+    rw2 ~ subject ~ segments ~ steps.checks
 
-*subject* names what was run, *checksum* (8 hex digits) covers its definition and granularity, *crc* everything before it, so that a
-truncated or altered token is known as such. *segments* is the schedule: ``role`` runs until it blocks or ends, ``role@label`` until it
-stands at that point, ``role@label*3`` until it stands there for the third time in the schedule; ``time`` lets the next timer fire
-early, once. After the last segment the default order holds: the running task goes on while it can, then the runnable task created
-first. *fingerprint* covers the steps and the kinds of the violations.
+*subject* names what was run, *segments* is the schedule: ``role`` runs until it blocks or ends, ``role@label`` until it stands at that
+point, ``role@label+3`` until it stands there for the third time in the schedule; ``time`` lets the next timer fire early, once. After
+the last segment the default order holds: the running task goes on while it can, then the runnable task created first.
+
+*checks* are three times six characters: one that covers the definition of the subject and its granularity; one that covers the steps
+and the kinds of the violations; and one over everything before it, so that a truncated or altered token is known as such.
+
+Version ``rw1`` had ``rw1 ~ subject ~ definition ~ segments ~ steps.outcome ~ crc`` with eight hex digits for each check, subjects written
+out, and ``role@label*3``. It is read as ever.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from racewindow.errors import UsageError
+from racewindow.kernel._token_text import PLACE, SUBJECT, pack, unpack
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FORCED, FREE, PREEMPTION, Point
 
-VERSION = "rw1"
-_SAFE = "/.:"  # besides letters, digits and _.-~; "~" is our separator
+VERSION = "rw2"
+_CHECK = 6  # characters of each check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +47,11 @@ class Segment:
     occurrence: int = 1
 
     def __str__(self) -> str:
-        text = _encode(self.role)
+        text = PLACE.shorten(self.role)
         if self.label:
-            text += f"@{_encode(self.label)}"
+            text += f"@{PLACE.shorten(self.label)}"
             if self.occurrence > 1:
-                text += f"*{self.occurrence}"
+                text += f"+{self.occurrence}"
         return text
 
 
@@ -69,12 +75,12 @@ class Token:
 
     def __str__(self) -> str:
         schedule = ",".join(map(str, self.segments))
-        head = f"{VERSION}~{_encode(self.subject)}~{self.checksum}~{schedule}~{self.steps}.{self.fingerprint}"
-        return f"{head}~{_crc(head)}"
+        head = f"{VERSION}~{SUBJECT.shorten(self.subject)}~{schedule}~{self.steps}.{pack(self.checksum)}{pack(self.fingerprint)}"
+        return head + pack(_crc(head))
 
     @classmethod
     def parse(cls, text: str) -> Token:
-        """Read a token.
+        """Read a token, of this version or the one before.
 
         Raises:
             UsageError: it is no token, is of another version, or was cut or altered.
@@ -84,21 +90,52 @@ class Token:
             raise UsageError(
                 f"{_short(text)} is not a racewindow token: tokens start with '{VERSION}~'; copy the whole line"
             )
-        if not text.startswith(f"{VERSION}~"):
+        version = text.partition("~")[0]
+        if version not in _READERS:
             raise UsageError(
-                f"{_short(text)} has the token version {text.partition('~')[0]!r}, and this racewindow reads {VERSION!r}; "
+                f"{_short(text)} has the token version {version!r}, and this racewindow reads {' and '.join(_READERS)}; "
                 "replay it with the release that made it"
             )
-        head, _, crc = text.rpartition("~")
-        fields = head.split("~")
-        if len(fields) != 5 or _crc(head) != crc:
+        token = _READERS[version](text)
+        if token is None:
             raise UsageError(f"{_short(text)} is truncated or altered (its checksum does not fit); copy the whole line")
-        _, subject, checksum, schedule, ending = fields
-        steps, _, fingerprint = ending.partition(".")
-        segments = tuple(_segment(part) for part in schedule.split(",") if part)
-        return cls(
-            subject=unquote(subject), checksum=checksum, segments=segments, steps=int(steps), fingerprint=fingerprint
-        )
+        return token
+
+
+def _read_rw2(text: str) -> Token | None:
+    """The token, or None: it was cut or altered."""
+    head, crc = text[:-_CHECK], text[-_CHECK:]
+    fields = head.split("~")
+    if len(fields) != 4 or pack(_crc(head)) != crc:
+        return None
+    _, subject, schedule, ending = fields
+    steps, _, checks = ending.partition(".")
+    return Token(
+        subject=SUBJECT.lengthen(subject),
+        checksum=unpack(checks[:_CHECK]),
+        segments=_segments(schedule, "+", PLACE.lengthen),
+        steps=int(steps),
+        fingerprint=unpack(checks[_CHECK:]),
+    )
+
+
+def _read_rw1(text: str) -> Token | None:
+    head, _, crc = text.rpartition("~")
+    fields = head.split("~")
+    if len(fields) != 5 or _crc(head) != crc:
+        return None
+    _, subject, checksum, schedule, ending = fields
+    steps, _, fingerprint = ending.partition(".")
+    return Token(
+        subject=unquote(subject),
+        checksum=checksum,
+        segments=_segments(schedule, "*", unquote),
+        steps=int(steps),
+        fingerprint=fingerprint,
+    )
+
+
+_READERS = {VERSION: _read_rw2, "rw1": _read_rw1}
 
 
 def token_of(run: Run, *, subject: str, checksum: str) -> Token:
@@ -154,14 +191,14 @@ def _role(point: Point) -> str:
     return point.task.name if point.task else ""
 
 
-def _segment(text: str) -> Segment:
-    role, _, place = text.partition("@")
-    label, _, occurrence = place.partition("*")
-    return Segment(role=unquote(role), label=unquote(label), occurrence=int(occurrence or 1))
-
-
-def _encode(text: str) -> str:
-    return quote(text, safe=_SAFE).replace("~", "%7E")
+def _segments(schedule: str, times: str, read: Callable[[str], str]) -> tuple[Segment, ...]:
+    """Read a schedule in which ``times`` stands before the occurrence, and whose roles and labels ``read`` reads."""
+    segments = []
+    for part in schedule.split(",") if schedule else ():
+        role, _, place = part.partition("@")
+        label, _, occurrence = place.partition(times)
+        segments.append(Segment(role=read(role), label=read(label), occurrence=int(occurrence or 1)))
+    return tuple(segments)
 
 
 def _crc(text: str) -> str:

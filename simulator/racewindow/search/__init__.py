@@ -8,6 +8,8 @@ from racewindow.search._explore import prove as prove
 from racewindow.search._reproduce import check_token as check_token
 from racewindow.search._reproduce import replay as replay
 from racewindow.search._reproduce import replayed as replayed
+from racewindow.search._simplicity import Simplicity as Simplicity
+from racewindow.search._simplicity import simplicity as simplicity
 from racewindow.search.auto import Auto as Auto
 from racewindow.search.bounded import Bounded as Bounded
 from racewindow.search.burst import Burst as Burst
@@ -23,6 +25,10 @@ from racewindow.search.random_walk import RandomWalk as RandomWalk
 from racewindow.search.registry import STRATEGIES as STRATEGIES
 from racewindow.search.registry import strategy_named as strategy_named
 from racewindow.search.replay import Replay as Replay
+from racewindow.search.shrink import EXECUTIONS as EXECUTIONS
+from racewindow.search.shrink import Shrinker as Shrinker
+from racewindow.search.shrink import Shrunk as Shrunk
+from racewindow.search.shrink import shrink as shrink
 from racewindow.search.strategy import Strategy as Strategy
 from racewindow.search.surw import SURW as SURW
 from racewindow.search.timed import Timed as Timed

@@ -7,7 +7,8 @@ from racewindow.kernel.engine import Engine, Subject
 from racewindow.kernel.hosts import run_on
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.token import Token, outcome_of
-from racewindow.search._subject import NOT_REPEATED, identify
+from racewindow.search._subject import identify
+from racewindow.search._suspects import likely_cause
 from racewindow.search.replay import Replay
 
 
@@ -98,7 +99,7 @@ def confirm_repeats(engine: Engine, subject: Subject, run: Run, token: Token, li
     second = " at ".join(after[step]) if step < len(after) else _end(again)
     raise ReplayDiverged(
         f"the subject does not repeat itself: the same schedule came to {first} at step {step} first, and to {second} the second "
-        f"time. {NOT_REPEATED}"
+        f"time. {likely_cause(subject)}"
     )
 
 
