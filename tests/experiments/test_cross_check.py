@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import racewindow as rw
+from racewindow.disk import Granularity
 from racewindow.kernel import Run
 from racewindow.search import Strategy
 from racewindow.sessions.history import History
@@ -40,7 +41,7 @@ def shown(case: rw.Case, strategy: Strategy, schedules: int | None = None) -> tu
     return results, found
 
 
-def case(implementation: str, text: str, disk: rw.Granularity, topology: Topology) -> rw.Case:
+def case(implementation: str, text: str, disk: Granularity, topology: Topology) -> rw.Case:
     return rw.case(implementation, text, topology=topology, disk=disk)
 
 
@@ -83,7 +84,7 @@ SAMPLED = (
 class TestFaultsUnderTheReduction:
     @pytest.mark.parametrize(("implementation", "text", "disk", "topology"), CASES)
     def test_it_shows_what_all_schedules_show(
-        self, implementation: str, text: str, disk: rw.Granularity, topology: Topology
+        self, implementation: str, text: str, disk: Granularity, topology: Topology
     ) -> None:
         subject = case(implementation, text, disk, topology)
         every, plain = shown(subject, rw.Bounded(None))
@@ -101,7 +102,7 @@ class TestFaultsUnderTheReduction:
     @pytest.mark.slow
     @pytest.mark.parametrize(("implementation", "text", "disk", "topology"), SAMPLED)
     def test_two_thousand_random_schedules_show_nothing_new(
-        self, implementation: str, text: str, disk: rw.Granularity, topology: Topology
+        self, implementation: str, text: str, disk: Granularity, topology: Topology
     ) -> None:
         subject = case(implementation, text, disk, topology)
         some, reduced = shown(subject, rw.DPOR())
