@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "charts",
         "statistics",
     },
+    "racewindow.bench": {"search", "bench"},
     "racewindow.charts": {"errors", "frames", "charts"},
     "racewindow.implementations": {"errors", "kernel", "disk", "sessions", "implementations"},
     "racewindow.implementations.designs": {"errors", "kernel", "disk", "sessions", "implementations.designs"},

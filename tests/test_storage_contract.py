@@ -273,6 +273,23 @@ class TestDirectories:
 
         trio.run(main)
 
+    def test_a_root_whose_maker_may_have_died_is_made_durable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[str] = []
+        real = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        (tmp_path / "a").mkdir()
+        trio.run(DirectoryStorage(tmp_path / "a" / "root").make_root)
+        assert synced == [str(tmp_path), str(tmp_path / "a")]
+        trio.run(DirectoryStorage(tmp_path / "a" / "root").make_root)
+        assert synced == [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a")]
+
 
 class TestLocks:
     def test_a_lock_admits_one_at_a_time(self, on: On) -> None:

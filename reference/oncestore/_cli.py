@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _show(storage: DirectoryStorage | SqliteStorage, session: str | None) -> str:
     try:
+        if isinstance(storage, SqliteStorage) and not storage.root.stat().st_size:
+            raise FileNotFoundError(storage.root)  # opening an empty file would make a store of it
         sessions = await storage.list(layout.SESSIONS)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{storage.root} holds no store; give what open_store was given") from error

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import trio
@@ -103,7 +103,7 @@ def _append(logs: Descriptors, path: str, data: bytes) -> None:
             raise
         _fsync(descriptor)
     except BaseException:
-        os.close(descriptor)
+        logs.close(descriptor)
         raise
     logs.give(path, descriptor)
 
@@ -111,7 +111,12 @@ def _append(logs: Descriptors, path: str, data: bytes) -> None:
 def _write(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
-        _write_all(descriptor, data)
+        try:
+            _write_all(descriptor, data)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)  # a part of it is no use, and would keep a full disk full
+            raise
         _fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -153,8 +158,13 @@ def _fsync_directory(path: str | Path) -> None:
 
 
 def _make_durably(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_durably(path.parent)
-    path.mkdir(exist_ok=True)
-    _fsync_directory(path.parent)
+    there = path.is_dir()
+    if not there:
+        _make_durably(path.parent)
+        path.mkdir(exist_ok=True)
+    try:
+        # Also when it is there: who made it may have died before this, and all that is acknowledged goes with it.
+        _fsync_directory(path.parent)
+    except PermissionError:
+        if not there:  # else somebody else made it, whose place it is in
+            raise

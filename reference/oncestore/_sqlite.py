@@ -60,7 +60,8 @@ class SqliteStorage:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.root = Path(path).absolute()  # later connections must find the same file
         self._locks = FileLocks(Path(f"{self.root}-locks"))
-        self._idle: list[sqlite3.Connection] = []
+        # By process: SQLite forbids to use, after a fork, what the parent has open.
+        self._idle: dict[int, list[sqlite3.Connection]] = {}
         # Here those who write queue up; before a locked database they would poll.
         self._writer = trio.CapacityLimiter(1)
         weakref.finalize(self, _close, self._idle)
@@ -119,8 +120,9 @@ class SqliteStorage:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         """A connection of one's own, with a transaction that ends as the block does."""
+        idle = self._idle.setdefault(os.getpid(), [])
         try:
-            connection = self._idle.pop()
+            connection = idle.pop()
         except IndexError:
             connection = _connect(self.root)
         kind: type[OSError] = OSError
@@ -136,9 +138,9 @@ class SqliteStorage:
             raise _refusal(error, self.root, kind) from error
         except BaseException:
             connection.rollback()
-            self._idle.append(connection)
+            idle.append(connection)
             raise
-        self._idle.append(connection)
+        idle.append(connection)
 
 
 def storage_at(path: Path) -> DirectoryStorage | SqliteStorage:
@@ -156,8 +158,8 @@ def _refusal(error: sqlite3.Error, path: Path, kind: type[OSError] = OSError) ->
     return (kind if number == errno.EIO else OSError)(number, str(error), str(path))
 
 
-def _close(connections: list[sqlite3.Connection]) -> None:
-    for connection in connections:
+def _close(idle: dict[int, list[sqlite3.Connection]]) -> None:
+    for connection in idle.pop(os.getpid(), ()):
         connection.close()
 
 

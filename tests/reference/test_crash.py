@@ -291,6 +291,10 @@ class TestShow:
         assert cli(["show", str(tmp_path / "missing")]) == 2
         assert "holds no store" in capsys.readouterr().err
         assert not (tmp_path / "missing").exists()
+        (tmp_path / "empty").touch()
+        assert cli(["show", str(tmp_path / "empty")]) == 2
+        assert "holds no store" in capsys.readouterr().err
+        assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("empty", 0)]
         (tmp_path / "sessions").mkdir()
         assert cli(["show", str(tmp_path), "s"]) == 2
         assert "there is no session 's' here" in capsys.readouterr().err

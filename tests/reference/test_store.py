@@ -199,6 +199,24 @@ class TestCommitting:
 
         trio.run(main)
 
+    def test_commits_in_a_loop_let_others_run_and_can_be_cancelled(self, reopen: Open) -> None:
+        """Where a store is alone, all that it needs to skip is in memory, and nothing has to wait."""
+
+        async def main() -> None:
+            async with reopen() as store:
+                session = store.session("s")
+                await session.commit()
+                with trio.CancelScope() as scope:
+                    trio.lowlevel.spawn_system_task(_cancel, scope)
+                    for _ in range(1000):
+                        await session.commit()
+                assert scope.cancelled_caught
+
+        async def _cancel(scope: trio.CancelScope) -> None:
+            scope.cancel()
+
+        trio.run(main)
+
     def test_archives_are_extracted_in_order_with_a_key_of_their_own(self, reopen: Open, extractor: Any) -> None:
         async def main() -> None:
             async with reopen() as store:
@@ -688,6 +706,24 @@ class TestWhatACrashLeaves:
                         assert (await store.session("s").commit()).status == "skipped"
                     await new.session("s").add("user", "one")
                     assert (await old.session("s").commit(wait=True)).id == "s:1"
+
+        trio.run(main)
+
+    def test_an_outcome_is_durable_before_it_is_told(self, storage: Storage, reopen: Open, watched: Any) -> None:
+        """Whoever wrote it may have died between rename and fsync."""
+        calls: list[str] = []
+
+        async def told(call: str) -> None:
+            calls.append(call)
+
+        async def main() -> None:
+            async with reopen(on=watched(storage, told)) as store:
+                await store.session("s").add("user", "one")
+                task = await store.session("s").commit(wait=True)
+                calls.clear()
+                assert await task.outcome() is not None
+                archive = "sessions/s/archives/1"
+                assert calls.index(f"fsync_directory {archive}") < calls.index(f"read {archive}/extraction.json")
 
         trio.run(main)
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+import trio
+import trio.testing
 
 from oncestore import UsageError
 from oncestore._cli import main
@@ -325,6 +327,24 @@ class TestAddresses:
         assert "Address already in use" in capsys.readouterr().err
         assert not (tmp_path / "store").exists()
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("--port", "65536"),
+            ("--port", "-1"),
+            ("--body-most-bytes", "0"),
+            ("--requests-most", "0"),
+            ("--read-timeout-s", "nan"),
+            ("--grace-s", "-1"),
+        ],
+    )
+    def test_a_number_that_makes_no_sense(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+    ) -> None:
+        assert main(["serve", str(tmp_path / "root"), "--host", "no host", option, value]) == 2
+        assert option in capsys.readouterr().err
+        assert not (tmp_path / "root").exists()
+
     def test_a_root_that_cannot_be_made(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "file").touch()
         assert main(["serve", str(tmp_path / "file" / "store"), "--port", "0"]) == 1
@@ -353,6 +373,30 @@ class TestExtractors:
             client.post("/sessions/s/messages", json={"role": "user", "content": "one"})
             client.post("/sessions/s/commit?wait=true")
             assert client.get("/sessions/s/archives/1").json()["result"]["extracted"] == "ONE"
+
+    def test_plain_functions_that_hang_leave_storage_its_threads(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "hanging.py").write_text(
+            "import threading\nend = threading.Event()\n\ndef extract(messages, key):\n    end.wait()\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+
+        async def main() -> None:
+            extract = find_extractor("hanging:extract")
+            threads = trio.to_thread.current_default_thread_limiter()
+            try:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(int(threads.total_tokens)):
+                        nursery.start_soon(extract, [], "key")
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert threads.borrowed_tokens == 0
+                    nursery.cancel_scope.cancel()
+            finally:
+                sys.modules.pop("hanging").end.set()
+
+        trio.run(main)
 
 
 def test_without_the_extra_the_line_that_installs_it_is_said(tmp_path: Path) -> None:

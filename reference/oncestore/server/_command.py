@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,12 @@ _REQUEST = ("method", "path", "status", "ms", "session")
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes; then 0. Raises what ``serve`` raises, and UsageError."""
+    if not 0 <= arguments.port <= 65535:
+        raise UsageError(f"--port is {arguments.port}; a port is a number from 0 to 65535")
+    for option in ("body_most_bytes", "requests_most", "read_timeout_s", "grace_s"):
+        given = getattr(arguments, option)
+        if not (given > 0 or (given == 0 and option == "grace_s")):  # nan is neither
+            raise UsageError(f"--{option.replace('_', '-')} is {given!r}; it has to be a positive number")
     _log_to_stderr()
     work = functools.partial(
         serve,
@@ -70,10 +77,13 @@ def find_extractor(place: str) -> Extract:
     if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None)):  # noqa: B004
         return cast(Callable[..., Awaitable[str]], found)
     plain = cast(Callable[..., str], found)
+    # Not the threads that storage uses: those that hang would be missing there, and in the end nothing could be stored.
+    # How many run at once is limited by the store.
+    threads = trio.CapacityLimiter(math.inf)
 
     async def extract(messages: object, key: str) -> str:
         # Abandoned at the time limit, and when the server ends: nothing can end a thread.
-        return await trio.to_thread.run_sync(plain, messages, key, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(plain, messages, key, abandon_on_cancel=True, limiter=threads)
 
     return extract
 

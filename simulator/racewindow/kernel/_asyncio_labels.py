@@ -24,7 +24,11 @@ def is_plumbing(coroutine: Any) -> bool:
 
 def await_label(coroutine: Any, role_of: Callable[[asyncio.Task[Any]], str]) -> str:
     """Name of the outermost call into asyncio that a suspended coroutine stands in, for example ``Lock.acquire``."""
-    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+    if (
+        inspect.iscoroutine(coroutine)
+        and coroutine.cr_await is None
+        and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+    ):
         return "start"
     awaitable = coroutine
     while awaitable is not None:

@@ -53,8 +53,17 @@ class _Future(asyncio.Future[Any]):
         return self._number
 
 
-class _Task(asyncio.Task[Any]):
-    """A task whose hash does not depend on its address."""
+class KernelTask(asyncio.Task[Any]):
+    """A task whose hash does not depend on its address, and that can be parked.
+
+    A parked task has given up control with a bare ``yield``, upon which asyncio asks the loop to go on with it soon. The loop hands that
+    request to the park instead of queueing it, and whoever owns the park makes it when it likes: no future, no callbacks.
+
+    Attributes:
+        park: where it stands, or stood last; None: it was never parked.
+    """
+
+    park: Park | None = None
 
     def __init__(self, number: int, coro: Any, **options: Any) -> None:
         self._number = number  # first: the constructor puts the task into a set
@@ -63,6 +72,42 @@ class _Task(asyncio.Task[Any]):
     def __hash__(self) -> int:
         return self._number
 
+    def cancel(self, msg: Any | None = None) -> bool:
+        """A parked task is woken for its cancellation, as one is that waits for a future."""
+        asked = super().cancel(msg)
+        if self.park is not None and self.park.step is not None:
+            self.park.cancel()
+        return asked
+
+
+class Park:
+    """Where one task is parked.
+
+    Attributes:
+        step: goes on with the task; None while it is not parked.
+        context: what to call it in.
+        cancelled: it was woken by a cancellation.
+    """
+
+    __slots__ = ("_loop", "cancelled", "context", "step")
+
+    def __init__(self, loop: KernelLoop) -> None:
+        self._loop = loop
+        self.step: Callable[[], object] | None = None
+        self.context: Any = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Go on with the task soon: it has a cancellation to raise."""
+        self.cancelled = True
+        self.release()
+
+    def release(self) -> None:
+        """Go on with the task when everything that is ready now has run."""
+        step, self.step = self.step, None
+        assert step is not None
+        self._loop.call_soon(step, context=self.context)
+
 
 class KernelLoop(asyncio.AbstractEventLoop):
     """The event loop of one schedule.
@@ -70,7 +115,10 @@ class KernelLoop(asyncio.AbstractEventLoop):
     Attributes:
         ready: callbacks that will run, in this order.
         now: virtual seconds since the schedule began.
+        owner: who runs it.
+        timers: a heap of deadlines, cancelled ones included.
         held: where the next callbacks go instead of ``ready``, while the first step of a task is to be held back.
+        parking: the task that is about to be parked.
         async_generators: ids of those that were first iterated in this schedule (Python clears their weak references too early).
     """
 
@@ -78,9 +126,10 @@ class KernelLoop(asyncio.AbstractEventLoop):
         self.ready: deque[asyncio.Handle] = deque()
         self.now = 0.0
         self.held: list[asyncio.Handle] | None = None
+        self.parking: KernelTask | None = None
         self.async_generators: set[int] = set()
-        self._owner = owner
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.owner = owner
+        self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._serial = 0
         self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
         self._thread = threading.get_ident()
@@ -90,6 +139,14 @@ class KernelLoop(asyncio.AbstractEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
+        if self.parking is not None and getattr(callback, "__self__", None) is self.parking:
+            parking: Any = callback.__self__  # type: ignore[attr-defined]
+            self.parking = None
+            park = parking.park
+            park.step, park.context = callback, context
+            if parking._must_cancel:  # it cancelled itself before it came here
+                park.cancel()
+            return None  # type: ignore[return-value]  # asyncio's task, which asks, does not look at it
         handle = asyncio.Handle(callback, args, self, context)
         (self.ready if self.held is None else self.held).append(handle)
         return handle
@@ -114,7 +171,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         self._serial += 1
-        heapq.heappush(self._timers, (when, self._serial, timer))
+        heapq.heappush(self.timers, (when, self._serial, timer))
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -125,7 +182,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
 
     def next_timer(self, dead: Callable[[asyncio.Handle], bool]) -> asyncio.TimerHandle | None:
         """The timer that is due next, without those that would ring for nobody."""
-        timers = self._timers
+        timers = self.timers
         while timers:
             timer = timers[0][2]
             if not timer.cancelled() and not dead(timer):
@@ -135,8 +192,8 @@ class KernelLoop(asyncio.AbstractEventLoop):
 
     def expire(self) -> None:
         """Make ready what is due now, in the order of the deadlines, then of the calls."""
-        while self._timers and self._timers[0][0] <= self.now:
-            self.ready.append(heapq.heappop(self._timers)[2])
+        while self.timers and self.timers[0][0] <= self.now:
+            self.ready.append(heapq.heappop(self.timers)[2])
 
     # -- futures, tasks and threads ------------------------------------------------------------------------------------
 
@@ -151,16 +208,16 @@ class KernelLoop(asyncio.AbstractEventLoop):
             raise NotHere("eager tasks run outside of the loop's order; create them without eager_start")
         own = contextvars.copy_context() if context is None else context
         task = self.make_task(coro, own, name)
-        self._owner.adopt(task, own, context is not None)
+        self.owner.adopt(task, own, context is not None)
         return task
 
     def make_task(self, coro: Any, context: Context, name: Any = None) -> asyncio.Task[Any]:
         """A task that the owner knows about already."""
         self._serial += 1
-        return _Task(self._serial, coro, loop=self, name=name, context=context)
+        return KernelTask(self._serial, coro, loop=self, name=name, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        return self._owner.submit(func, args)
+        return self.owner.submit(func, args)
 
     def set_default_executor(self, executor: Any) -> None:
         """There are no threads to run in."""
@@ -187,11 +244,11 @@ class KernelLoop(asyncio.AbstractEventLoop):
         return self._handler
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
-        self._owner.complain(context)
+        self.owner.complain(context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self._handler is None:
-            self._owner.complain(context)
+            self.owner.complain(context)
         else:
             self._handler(self, context)
 

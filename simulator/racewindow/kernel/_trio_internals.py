@@ -97,6 +97,7 @@ def clear_leftovers(runner: Any, nursery: trio.Nursery) -> None:
 
 
 __all__ = [
+    "GLOBAL_PARKING_LOT_BREAKER",
     "GLOBAL_RUN_CONTEXT",
     "CancelShieldedCheckpoint",
     "MemoryChannelState",

@@ -21,7 +21,7 @@ from outcome import Error, Value
 
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel._asyncio_labels import await_label, is_plumbing
-from racewindow.kernel._asyncio_loop import Context, KernelLoop
+from racewindow.kernel._asyncio_loop import Context, KernelLoop, KernelTask, Park
 from racewindow.kernel._unwind import unwind
 from racewindow.kernel.calls import Blocked, Call, innermost
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
@@ -38,13 +38,15 @@ _BURST_MAX = 1_000  # callbacks after which a loop that is never idle is taken t
 _running: contextvars.ContextVar[Task | None] = contextvars.ContextVar("racewindow_task", default=None)
 
 
-class _Pending:
+class _Pending(Park):
     """Something that can happen next: an entry of ``enabled``."""
 
-    __slots__ = ("call", "future", "give_up", "outcome", "seen", "split", "start", "task")
+    __slots__ = ("call", "future", "give_up", "outcome", "own", "seen", "split", "start", "task")
 
-    def __init__(self, task: Task, *, future: asyncio.Future[Any] | None = None) -> None:
+    def __init__(self, loop: KernelLoop, task: Task, future: asyncio.Future[Any] | None = None) -> None:
+        super().__init__(loop)
         self.task = task
+        self.own = False  # what is parked here is that task itself, not a helper of asyncio's that works for it
         self.future = future
         self.start: list[asyncio.Handle] = []  # the first step of a task that was held back
         self.call: Callable[[], Any] | None = None  # a thread's work that did not take effect yet
@@ -53,21 +55,24 @@ class _Pending:
         self.seen = -1  # blocked since this step
         self.give_up = inf
 
+    def was_cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.cancelled or (self.future is not None and self.future.cancelled())
+
 
 class _AsyncPoint(Point):
-    """A point that a task of asyncio's can await."""
+    """A point that a task of asyncio's can await. Each engine has a class of its own, so that a point need not carry its engine."""
 
-    __slots__ = ("_engine",)
-
-    def __init__(
-        self, engine: AsyncioEngine, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None
-    ) -> None:
-        super().__init__(label, reads, writes)
-        self._engine = engine
+    __slots__ = ()
+    engine: AsyncioEngine
 
     def __await__(self) -> Generator[Any, Any, None]:
-        self.check_fresh()
-        yield from self._engine.wait_at(self)
+        if self.task is not None:
+            self.check_fresh()
+        if self.engine.park(self):
+            yield
+        else:
+            yield from self.engine.wait_at(self)
 
 
 class AsyncioEngine(Engine):
@@ -75,14 +80,19 @@ class AsyncioEngine(Engine):
 
     host = "asyncio"
 
+    def __init__(self) -> None:
+        self.point = type("PointOfEngine", (_AsyncPoint,), {"__slots__": (), "engine": self})  # type: ignore[method-assign]
+        super().__init__()
+
     def reset(self, limits: Limits) -> None:
         self._loop = KernelLoop(self)  # type: ignore[abstract]  # what is missing is set from a list
         self._records: dict[asyncio.Task[Any], Task] = {}
         self._contexts: dict[asyncio.Task[Any], Context] = {}
         self._living: list[Task] = []
         self._pending: dict[Task, _Pending] = {}
-        self._at_work: Task | None = None  # whose step it is
         self._name_of_next = ""
+        self._stepping: _Pending | None = None  # the parked task that was chosen, while its step runs
+        self._changed = True  # whether something else than that happened since ``enabled`` was listed
         self._crashed = False
         super().reset(limits)
 
@@ -91,17 +101,13 @@ class AsyncioEngine(Engine):
         """On whose behalf the running code runs: a task, or whoever asked for the callback."""
         task = asyncio.current_task(self._loop)
         if task is not None:
-            return self._records.get(task, self._at_work)
-        return _running.get() or self._at_work
-
-    @current.setter
-    def current(self, task: Task | None) -> None:
-        self._at_work = task
+            return self._records.get(task, self.at_work)
+        return _running.get() or self.at_work
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
 
     def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
-        return _AsyncPoint(self, label, reads, writes)
+        raise AssertionError("it is a class, made with the engine")
 
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -190,9 +196,10 @@ class AsyncioEngine(Engine):
             self._loop.held = None
 
     def _start_later(self, record: Task, first_steps: list[asyncio.Handle], advance: bool) -> None:
-        pending = _Pending(record)
+        pending = _Pending(self._loop, record)
         pending.start = first_steps
         self._pending[record] = pending
+        self._changed = True
         if advance:
             self.to_advance.append(record)
 
@@ -213,7 +220,7 @@ class AsyncioEngine(Engine):
             )
         except BaseException as error:
             self.task_failed(error)
-        self.ended = True
+        self.stopping = True
 
     def complain(self, context: dict[str, Any]) -> None:
         """What asyncio would log: a callback that failed, or an exception that nobody retrieved."""
@@ -227,8 +234,28 @@ class AsyncioEngine(Engine):
 
     # -- completions ---------------------------------------------------------------------------------------------------
 
+    def park(self, point: Point) -> bool:
+        """Park the running task at a point until the strategy chooses it; False: it cannot be parked."""
+        pending = self._stepping
+        if pending is not None and self._pending.get(pending.task) is pending:
+            record = point.task = (
+                pending.task
+            )  # from one point to the next, the usual case: only the point is another one
+            if record.operation:
+                point.label = f"{record.operation}/{point.label}"
+            record.point = point
+            self._loop.parking = record.handle
+            return True
+        task = asyncio.current_task(self._loop)
+        if type(task) is not KernelTask or self.closed:
+            return False
+        pending = task.park = self._park(point, None)
+        pending.own = pending.task.handle is task
+        self._loop.parking = task
+        return True
+
     def wait_at(self, point: Point) -> Generator[Any, Any, None]:
-        """Park the running task at a point until the strategy chooses it."""
+        """Let a task wait at a point that the loop did not make itself."""
         future = self._loop.create_future()
         if not self.closed:
             self._park(point, future)
@@ -250,14 +277,16 @@ class AsyncioEngine(Engine):
         pending.split = work.split if isinstance(work, Call) else True
         return future
 
-    def _park(self, point: Point, future: asyncio.Future[Any]) -> _Pending:
+    def _park(self, point: Point, future: asyncio.Future[Any] | None) -> _Pending:
         owner = self.current
         assert owner is not None, "a point was awaited outside of every task"
         held = self._pending.get(owner)
-        if held is not None and held.future is not None and held.future.cancelled():
+        if held is not None and held.was_cancelled():
             self._move_away(held)
             held = None
-        if held is not None:  # several at once: all but the first get a role of their own
+        if held is not None and (
+            held is not self._stepping or held.step is not None
+        ):  # several at once: all but the first get a role of their own
             owner = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
         return self._expect(owner, point, future)
 
@@ -266,7 +295,8 @@ class AsyncioEngine(Engine):
         if record.operation:
             point.label = f"{record.operation}/{point.label}"
         record.point = point
-        pending = self._pending[record] = _Pending(record, future=future)
+        pending = self._pending[record] = _Pending(self._loop, record, future)
+        self._changed = True
         return pending
 
     def _move_away(self, pending: _Pending) -> None:
@@ -285,11 +315,7 @@ class AsyncioEngine(Engine):
     def _refresh(self) -> None:
         """Bring ``enabled`` and the tasks' lives up to date after a step."""
         for pending in list(self._pending.values()):
-            if (
-                pending.future is not None
-                and pending.future.cancelled()
-                and (pending.call is None or pending.task.handle)
-            ):
+            if pending.was_cancelled() and (pending.call is None or pending.task.handle):
                 self._move_away(pending)
         self._bury()
         step = len(self.points)
@@ -297,6 +323,7 @@ class AsyncioEngine(Engine):
             (pending.task for pending in self._pending.values() if pending.seen != step and pending.task.alive),
             key=_index,
         )
+        self._changed = any(pending.seen >= 0 for pending in self._pending.values())  # who blocked may try again
         if self.last not in self.enabled:
             self.last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
 
@@ -308,6 +335,7 @@ class AsyncioEngine(Engine):
 
     def _complete(self, pending: _Pending) -> None:
         """The chosen completion happens."""
+        self._changed = True
         record, future = pending.task, pending.future
         if pending.call is not None and not self._take_effect(pending):
             return
@@ -321,6 +349,26 @@ class AsyncioEngine(Engine):
         self._loop.ready.extend(pending.start)
         if future is not None:
             _settle(future, pending.outcome)
+
+    def _go_on(self, pending: _Pending) -> None:
+        """Resume a task that is parked at a point."""
+        if pending.own and not self._loop.ready:
+            self._stepping = pending
+            step, pending.step = pending.step, None
+            try:
+                pending.context.run(step)
+            finally:
+                self._stepping = None
+            if pending.step is not None:
+                return  # it stands at its next point
+        else:
+            pending.release()  # behind what is ready already, or by way of a task that works for it
+        self._changed = True
+        record = pending.task
+        if self._pending.get(record) is pending:
+            del self._pending[record]
+            if record.handle is None:
+                record.alive = False
 
     def _take_effect(self, pending: _Pending) -> bool:
         """Do the thread's work; False when it would block."""
@@ -352,7 +400,7 @@ class AsyncioEngine(Engine):
     def kill(self, process: Process) -> list[Task]:
         self._bury()
         killed = super().kill(process)
-        self._crashed = True
+        self._crashed = self._changed = True
         for task in killed:
             self._pending.pop(task, None)
         return killed
@@ -384,31 +432,42 @@ class AsyncioEngine(Engine):
                 asyncio._set_running_loop(None)
 
     def _run(self, chooser: Chooser) -> str:
+        loop, ready = self._loop, self._loop.ready
         spins = 0  # times that the loop was at work and nothing happened
         while True:
-            spins += self._drain()
-            if self.stopping or self.ended:
+            if ready:
+                spins += self._drain()
+                self._changed = True
+            if self.stopping:
                 return "ended"
             if len(self.points) >= self.limits.max_steps:
                 return "max_steps"
-            if self._due() <= self._loop.now and spins < self.limits.max_steps:
+            if loop.timers and self._due() <= loop.now and spins < self.limits.max_steps:
                 spins += 1
-                self._loop.expire()
+                loop.expire()
                 continue
-            self._refresh()
+            if self._changed:
+                self._refresh()
             if not self.enabled:
                 if self.idle(self._due()):
                     spins = 0
                     continue
-                if not self._loop.ready:
+                if not ready:
                     return self._deadlocked()
             if spins >= self.limits.max_steps:
                 return "max_steps"
             if self.enabled:
                 spins = 0
-                index = self.decide(chooser, -1 if self.last is None else self.enabled.index(self.last), self._due())
-                if index >= 0:
-                    self._complete(self._pending[self.enabled[index]])
+                current = -1 if self.last is None else self.enabled.index(self.last)
+                index = self.decide(chooser, current, self._due() if self.timers_left else inf)
+                if index < 0:
+                    self._changed = True
+                    continue
+                pending = self._pending[self.enabled[index]]
+                if pending.step is not None:
+                    self._go_on(pending)
+                else:
+                    self._complete(pending)
 
     def _drain(self) -> bool:
         """Run what is ready, first in, first out. True when that does not come to an end by itself.
@@ -418,7 +477,7 @@ class AsyncioEngine(Engine):
         """
         ready, records = self._loop.ready, self._records
         for _ in range(_BURST_MAX):
-            if not ready or self.stopping or self.ended:
+            if not ready or self.stopping:
                 return False
             handle: Any = ready.popleft()
             if handle._cancelled or self._is_dead(handle):
@@ -427,10 +486,10 @@ class AsyncioEngine(Engine):
             if isinstance(task, asyncio.Task):
                 record = records.get(task)
                 if record is None:  # made without the loop's help
-                    self._at_work = handle._context.get(_running) or self._at_work
+                    self.at_work = handle._context.get(_running) or self.at_work
                     self.adopt(task, handle._context, True)
                     record = records[task]
-                if record is not self._at_work:
+                if record is not self.at_work:
                     self._resumed(record, task)
             handle._run()
         return bool(ready)
@@ -438,13 +497,13 @@ class AsyncioEngine(Engine):
     def _resumed(self, record: Task, task: asyncio.Task[Any]) -> None:
         """A step brings along another task: nobody chose it, but it is a step of that task all the same."""
         pending = self._pending.get(record)
-        cancelled = pending is not None and pending.future is not None and pending.future.cancelled()
+        cancelled = pending is not None and pending.was_cancelled()
         point = _point(record.point.label if cancelled else self._stands_at(record, task), record)
         if cancelled:
             point.notes = ["cancelled"]
         point.choice = UNASKED
         self.points.append(point)
-        self._at_work = record
+        self.at_work = record
 
     def _stands_at(self, record: Task, task: asyncio.Task[Any]) -> str:
         label = record.waits_for or await_label(task.get_coro(), self._role_of)
@@ -460,7 +519,7 @@ class AsyncioEngine(Engine):
 
     def advance_clock(self, due: float) -> None:
         self.time_passes(max(0.0, due - self._loop.now))
-        self._at_work = self.clock_task
+        self.at_work = self.clock_task
         self._loop.now = max(self._loop.now, due)
         self._loop.expire()
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
+from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, NOWHERE, PREEMPTION, UNASKED, Point, Process, Task
 from racewindow.kernel.violation import Violation
 from racewindow.kernel.world import World
 
@@ -80,10 +80,9 @@ class Engine(ABC):
         self.enabled: list[Task] = []
         self.points: list[Point] = []
         self.violations: list[Violation] = []
-        self.current: Task | None = None
+        self.at_work: Task | None = None  # whose step it is
         self.stopping = self.closed = self.serial = False
         self.fatal: BaseException | None = None
-        self.ended = False
         self.result: Any = None
         self.preemptions = 0
         self.timers_left = limits.timers_max if limits.time == "adversarial" else 0
@@ -96,6 +95,11 @@ class Engine(ABC):
         self.rests: list[
             int
         ] = []  # numbers of steps after which nothing could run, and waiting for that or for time ended
+
+    @property
+    def current(self) -> Task | None:
+        """On whose behalf the running code runs."""
+        return self.at_work
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -113,7 +117,8 @@ class Engine(ABC):
     def new_task(self, name: str, *, process: Process | None = None, operation: str | None = None) -> Task:
         """Open the books of a task; process and operation are inherited from the task that is running."""
         parent = self.current
-        self.use(f"name:{name}", WRITE)
+        if self.observing:
+            self.use(f"name:{name}", WRITE)
         task = Task(
             self.unique_name(name),
             len(self.tasks),
@@ -219,11 +224,9 @@ class Engine(ABC):
             index = self._decide_otherwise(chooser, current, due)
             if index < 0 or enabled[index].point.choice == UNASKED:
                 return index
-        elif len(enabled) > 1 or chooser.every_step:
-            index = chooser.choose(enabled, current)
         else:
-            index = 0
-        self.current = self.last = task = enabled[index]
+            index = chooser.choose(enabled, current) if len(enabled) > 1 or chooser.every_step else 0
+        self.at_work = self.last = task = enabled[index]
         point = task.point
         self.points.append(point)
         if index != current:
@@ -245,9 +248,9 @@ class Engine(ABC):
                 if not task.alive:
                     return -1
                 index = enabled.index(task)
-            self.current = enabled[index]
-            self.current.point.choice = UNASKED
-            self.points.append(self.current.point)
+            self.at_work = task = enabled[index]
+            task.point.choice = UNASKED
+            self.points.append(task.point)
             return index
         if due < inf:
             # The armed timer is one more thing that can happen next; it belongs to no task.
@@ -315,6 +318,8 @@ class Engine(ABC):
         """The verdict stands: what abandoned tasks still do while they are closed counts for nothing."""
         self.closed = True
         self.points, self.violations = [], []
+        for task in self.tasks:
+            task.point = NOWHERE  # it would lead back to the task: a record that nobody keeps goes at once, without the garbage collector
 
     # -- the verdict ---------------------------------------------------------------------------------------------------
 

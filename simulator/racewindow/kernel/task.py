@@ -74,7 +74,8 @@ class Point:
             )
 
     def __await__(self) -> Generator[Any, Any, None]:
-        self.check_fresh()
+        if self.task is not None:
+            self.check_fresh()
         # The trio host resumes a point with None; anything else is an outcome that carries a cancellation.
         result = yield self
         if result is not None:
@@ -82,6 +83,10 @@ class Point:
 
     def __repr__(self) -> str:
         return f"<Point {self.label}>"
+
+
+NOWHERE = Point("nowhere")
+"""Where tasks of a schedule stand that is over."""
 
 
 class Process:
@@ -128,6 +133,7 @@ class Task:
         "parent",
         "point",
         "process",
+        "run",
         "send",
         "timer_s",
         "waits_for",
@@ -150,6 +156,7 @@ class Task:
         self.handle = handle
         self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
         self.send: Callable[[Any], Any] | None = None
+        self.run: Callable[..., Any] | None = None  # calls something in the task's context
         self.timer_s = 0.0
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from bisect import insort
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
-from functools import partial
+from functools import cache, partial
 from math import inf
 from pathlib import Path
 from types import CodeType
@@ -24,6 +24,7 @@ from outcome import Error, Outcome, Value, capture
 from racewindow.errors import Unsupported
 from racewindow.kernel._attributes import attributes_watched
 from racewindow.kernel._trio_internals import (
+    GLOBAL_PARKING_LOT_BREAKER,
     GLOBAL_RUN_CONTEXT,
     CancelShieldedCheckpoint,
     PermanentlyDetachCoroutineObject,
@@ -78,6 +79,7 @@ class TrioEngine(Engine):
         self._runner = current_runner()
         self._observation = ExitStack()
         self._watched: set[type[Any]] = set()
+        self._root_handle: Any = None  # trio's task of the subject, while it is free
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
@@ -111,12 +113,13 @@ class TrioEngine(Engine):
 
     def close(self) -> None:
         """No further schedule will run."""
+        if self._root_handle is not None:
+            forget(self._root_handle, self._runner)
         self._observation.close()
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
 
-    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
-        return Point(label, reads, writes)
+    point = Point  # it needs no engine: awaiting it hands it to the loop below
 
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
         async with trio.open_nursery() as nursery:
@@ -165,19 +168,40 @@ class TrioEngine(Engine):
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
     def _enlist(self, task: Task, function: Callable[[], Awaitable[Any]]) -> None:
-        handle = self._runner.spawn_impl(function, (), self._nursery, task.name)
+        self._keep_books(task, self._runner.spawn_impl(function, (), self._nursery, task.name))
+
+    def _start_root(self, subject: Subject) -> None:
+        """Start the task of the subject itself. One of trio's tasks serves schedule after schedule: making one is dear."""
+        task, handle = self.new_task("main"), self._root_handle
+        self._root_handle = None
+        if handle is None:
+            self._enlist(task, partial(self._root, subject))
+            return
+        handle.coro = self._root(subject)
+        handle.context = copy_context()
+        self._runner.reschedule(handle, None)
+        self._keep_books(task, handle)
+
+    def _root_ended(self, handle: Any) -> bool:
+        """Keep the subject's task for the next schedule, unless it left something behind that trio has to look after."""
+        left = handle._child_nurseries or handle._cancel_status is not self._nursery._cancel_status
+        if left or handle in GLOBAL_PARKING_LOT_BREAKER:
+            return False
+        self._root_handle = handle
+        return True
+
+    def _keep_books(self, task: Task, handle: Any) -> None:
         task.handle = handle
         task.send = handle.coro.send
+        task.run = handle.context.run
         self._records[handle] = task
 
     def _adopt(self, handle: Any, name: str = "") -> Task:
         """Open the books of a task that the subject spawned in a nursery; the running task is its parent."""
-        name = name or function_name(handle.name.split()[0])
+        name = name or _role_of(handle.name)
         parent = self.current
         task = self.new_task(f"{parent.name}/{name}" if parent and parent.parent else name)
-        task.handle = handle
-        task.send = handle.coro.send
-        self._records[handle] = task
+        self._keep_books(task, handle)
         return task
 
     async def _guard(self, function: Callable[[], Awaitable[Any]]) -> None:
@@ -191,7 +215,7 @@ class TrioEngine(Engine):
             self.result = await subject(World(self))
         except BaseException as error:
             self.task_failed(error)
-        self.ended = True
+        self.stopping = True
 
     def _collect(self) -> None:
         """Move what the last step spawned or woke from trio's queue to ours.
@@ -199,8 +223,11 @@ class TrioEngine(Engine):
         Trio wakes in the order of sets of objects, that is of memory addresses; the order of creation makes it repeatable.
         """
         runq = self._runner.runq
-        woken = sorted(runq, key=_counter) if len(runq) > 1 else [runq[0]]
-        runq.clear()
+        if len(runq) > 1:
+            woken = sorted(runq, key=_counter)
+            runq.clear()
+        else:
+            woken = [runq.popleft()]
         for handle in woken:
             task = self._records.get(handle) or self._adopt(handle)
             if task.alive:
@@ -213,7 +240,7 @@ class TrioEngine(Engine):
     def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
         self.reset(limits)
         context, host_task = GLOBAL_RUN_CONTEXT, GLOBAL_RUN_CONTEXT.task
-        self._enlist(self.new_task("main"), partial(self._root, subject))
+        self._start_root(subject)
         try:
             return self.finish(self._loop(chooser, context))
         finally:
@@ -231,8 +258,8 @@ class TrioEngine(Engine):
         while True:
             if runq:
                 self._collect()
-                current = -1 if self.last is None or self.last not in self.enabled else self.enabled.index(self.last)
-            if self.stopping or self.ended:
+                current = self._index_of_last()
+            if self.stopping:
                 return "ended"
             if deadlines._heap and deadlines.next_deadline() <= clock.now:
                 deadlines.expire(clock.now)  # set for a moment that is here already, for example move_on_after(0)
@@ -251,27 +278,21 @@ class TrioEngine(Engine):
             task = enabled[index]
             unasked = task.point.choice == UNASKED
 
-            handle = task.handle
-            context.task = handle
-            message: Any = None
+            context.task = handle = task.handle
             final: Outcome[Any] | None = None
             try:
-                if task.at_point:
-                    if handle._cancel_status.effectively_cancelled:
-                        cancel_at_point(handle, runner)
-                        send, value = handle._next_send_fn, handle._next_send
-                        handle._next_send_fn = handle._next_send = None
-                        message = handle.context.run(send, value)
-                    else:
-                        message = handle.context.run(task.send, None)
+                if task.at_point and not handle._cancel_status.effectively_cancelled:
+                    message = task.run(task.send, None)  # type: ignore[misc]  # it is alive, so it has both
                 else:
+                    if task.at_point:
+                        cancel_at_point(handle, runner)
                     send, value = handle._next_send_fn, handle._next_send
                     handle._next_send_fn = handle._next_send = None
-                    message = handle.context.run(send, value)
+                    message = task.run(send, value)  # type: ignore[misc]
             except StopIteration as stop:
-                final = Value(stop.value)
+                message, final = None, Value(stop.value)
             except BaseException as error:
-                final = Error(error)
+                message, final = None, Error(error)
 
             if type(message) is Point:
                 task.at_point = True
@@ -281,10 +302,15 @@ class TrioEngine(Engine):
                     message.label = f"{task.operation}/{message.label}"
             else:
                 current = self._settle(task, handle, message, final, current)
-            if not unasked and current < 0 and handle._next_send_fn is None:
-                self.last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
+                if current < 0 and not unasked and handle._next_send_fn is None:
+                    self.last = (
+                        None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
+                    )
             if unasked or self.enabled is not enabled:  # the last choice still counts; a crash may have taken it away
-                current = self.enabled.index(self.last) if self.last is not None and self.last in self.enabled else -1
+                current = self._index_of_last()
+
+    def _index_of_last(self) -> int:
+        return self.enabled.index(self.last) if self.last is not None and self.last in self.enabled else -1
 
     def _settle(self, task: Task, handle: Any, message: Any, final: Outcome[Any] | None, current: int) -> int:
         """A step ended in something else than a point: the end of the task, or one of trio's own traps."""
@@ -293,7 +319,8 @@ class TrioEngine(Engine):
             alive, task.alive = task.alive, False
             if alive:
                 del self.enabled[self.enabled.index(task)]
-            runner.task_exited(handle, final)
+            if task.index or not self._root_ended(handle):
+                runner.task_exited(handle, final)
             return -1
         task.at_point = False
         handle._schedule_points += 1
@@ -358,7 +385,7 @@ class TrioEngine(Engine):
         handles = [task.handle for task in reversed(self.tasks)]
         while handles:
             for handle in handles:
-                if handle in runner.tasks:
+                if handle in runner.tasks and handle is not self._root_handle:
                     context.task = handle
                     try:
                         handle.context.run(unwind, handle.coro)
@@ -370,7 +397,7 @@ class TrioEngine(Engine):
             handles = [handle for handle in runner.runq if handle in runner.tasks]  # started by the finally blocks
             runner.runq.clear()
         for task in self.tasks:
-            task.handle = task.send = None  # a record that is kept must not keep the coroutines
+            task.handle = task.send = task.run = None  # a record that is kept must not keep the coroutines
         self._records.clear()
         if runner.runq or self._nursery._cancel_status._children or runner.deadlines._heap:
             clear_leftovers(runner, self._nursery)
@@ -434,6 +461,12 @@ def _label_of(code: CodeType) -> str:
     if code.co_qualname == "NurseryManager.__aexit__":
         return "nursery.exit"
     return code.co_qualname.replace("Impl.", ".").replace(".<locals>", "").strip("_")
+
+
+@cache
+def _role_of(name: str) -> str:
+    """A short role for a task that trio calls by the full name of its function."""
+    return function_name(name.split()[0])
 
 
 def _never_raised() -> NoReturn:

@@ -77,7 +77,7 @@ def strategy_named(text: str) -> Strategy:
     parameters = inspect.signature(make).parameters
     if not colon:
         given: dict[str, Any] = {}
-    elif "=" not in rest and parameters:
+    elif parameters and not ("=" in rest and rest.partition("=")[0].isidentifier()):  # a token holds "=", too
         given = {next(iter(parameters)): _value(rest)}
     else:
         given = {}
