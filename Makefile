@@ -30,13 +30,14 @@ lint: .venv/.dev  ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-wheel: .venv/.dev  ## build the wheel, and run the quick tests against it instead of the source
+wheel: .venv/.dev  ## build the wheel, and run against it, instead of the source, what a user would do with it
 	rm -rf dist
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --target dist/installed dist/*.whl
 	PYTHONPATH=dist/installed $(BIN)/python -c "import racewindow, oncestore; \
 		assert all('dist/installed' in m.__file__ for m in (racewindow, oncestore))"
-	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive" -q
+	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive" -q \
+		tests/test_cli.py tests/test_bench.py tests/test_hypothesis.py tests/implementations tests/experiments tests/reference tests/server
 
 lowest: ## the quick tests with the oldest supported versions of everything
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest

@@ -279,6 +279,7 @@ class TestSaving:
             charts.save(charts.windows(one_panel), tmp_path / "windows.bmp")
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.slow
     def test_same_bytes_in_another_process(self) -> None:
         """Neither the hash seed nor the process shows in a chart."""
         script = (

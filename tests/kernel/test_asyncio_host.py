@@ -1117,6 +1117,7 @@ class TestCrash:
 
 
 class TestHygiene:
+    @pytest.mark.slow
     def test_ten_thousand_schedules_leave_nothing_behind(self) -> None:
         """Crashes, deadlocks, orphans: no complaint on stderr, no unraisable exception, no growth."""
         unraisable: list[Any] = []

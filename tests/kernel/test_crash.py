@@ -368,6 +368,7 @@ async def crash_course(world: rw.World) -> int:
 
 
 class TestAbandonment:
+    @pytest.mark.slow
     def test_ten_thousand_crashes_leave_nothing_behind(self, complaints: list[str]) -> None:
         """No complaint on stderr, no task in trio's books, no growing memory."""
         books: list[tuple[int, ...]] = []

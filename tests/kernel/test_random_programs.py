@@ -290,6 +290,7 @@ limits = st.sampled_from(
 
 
 class TestTokensOfAnything:
+    @pytest.mark.slow
     @settings(SETTINGS, max_examples=200)
     @given(program=any_programs, limits=limits, seed=st.integers(0, 9))
     def test_every_schedule_replays_to_the_identical_trace(

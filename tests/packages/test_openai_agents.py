@@ -138,6 +138,7 @@ class TestContract:
         assert case_of("power-loss-during-commit").not_applicable == "it does not promise to survive a loss of power"
         assert case_of("crash-during-commit").not_applicable == ""
 
+    @pytest.mark.slow
     def test_no_network_no_thread_no_process(self) -> None:
         """Watched from outside, in a process of its own, with another hash seed: and the schedules are the same."""
         code = (

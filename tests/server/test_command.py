@@ -120,6 +120,7 @@ class TestSignals:
         for session in ("s", "t"):
             assert (tmp_path / f"store/sessions/{session}/archives/1/extraction.json").exists()
 
+    @pytest.mark.slow
     def test_the_grace_has_an_end_and_who_waits_is_told_of_the_task(
         self, start_server: StartServer, slow: Any, tmp_path: Path
     ) -> None:
@@ -152,6 +153,7 @@ class TestSignals:
             pass
         assert server.stop(signal.SIGTERM) == -signal.SIGTERM
 
+    @pytest.mark.slow
     def test_a_client_that_does_not_read_holds_nobody_up(self, start_server: StartServer) -> None:
         server = start_server("--grace-s", "0.2", "--body-most-bytes", "9000000")
         with client_of(server.url) as client:

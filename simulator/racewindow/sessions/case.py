@@ -297,6 +297,7 @@ class _Play:
     async def _operate(self, actor: _Actor, operation: Operation) -> None:
         world, history = self.world, self.history
         number = actor.store.number if actor.store else 0
+        process = world.task.process  # not to be asked for later: the dead are taken apart while another task runs
         world.use(HISTORY, READ)
         actor.call = call = history.invoke(actor.client.name, actor.next, operation, world.step, store=number)
         await world.point(str(operation), reads=(), writes=())
@@ -320,10 +321,12 @@ class _Play:
         except (RacewindowError, AssertionError):
             raise  # our mistake, not the store's
         except Exception as error:
+            if process.crashed:
+                raise  # the dead answer nothing: trio's lock raises where one dead task leaves it to another
             history.answer(call, world.step, "error", error=f"{type(error).__name__}: {error}")
             world.note(f"{operation} failed: {type(error).__name__}")
         finally:
-            if not world.task.process.crashed:
+            if not process.crashed:
                 world.task.operation = ""
                 actor.call = actor.scope = None
                 world.use(HISTORY, WRITE)
