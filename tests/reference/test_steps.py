@@ -48,9 +48,9 @@ class TestCalls:
                 "fsync_directory ",
             ]
             async with reopen(on=on, sessions=(), extract=waiting, takeover_s=math.inf) as store:
-                while "list sessions" not in calls:
+                while "list deleted" not in calls:
                     await trio.testing.wait_all_tasks_blocked()
-                assert made() == ["list ", "fsync_directory ", "list sessions"]
+                assert made() == ["list ", "fsync_directory ", "list sessions", "list deleted"]
                 session = await store.create("s")
                 assert made() == [
                     "lock locks/s",

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import oncestore
 from oncestore import CommitTask, Message, Outcome, Session
 from oncestore._extraction import Extraction
-from oncestore._live import Live
+from oncestore._live import Live, _State
 from oncestore._log import LogReader
 from oncestore._task import Progress
 from racewindow.disk import Disk, DiskLock
@@ -305,9 +305,8 @@ class FailureBeatsSuccess(Mutant):
 
 
 class _MindfulLive(Live):
-    async def _look(self, lock: oncestore.Lock) -> None:
-        if self._state is None:
-            await super()._look(lock)
+    async def _look(self, lock: oncestore.Lock) -> _State:
+        return self._state or await super()._look(lock)
 
 
 class _MindfulStore(oncestore.SessionStore):
