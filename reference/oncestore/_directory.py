@@ -15,7 +15,7 @@ _CHUNK = 1 << 18
 
 
 class DirectoryStorage:
-    """A directory, possibly shared with other processes. The constructor touches nothing; ``make_root`` makes it."""
+    """A directory, possibly shared with other processes. The constructor touches nothing."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
@@ -27,7 +27,6 @@ class DirectoryStorage:
         return f"<DirectoryStorage {str(self.root)!r}>"
 
     async def make_root(self) -> None:
-        """Create the directory, and the missing ones above it, durably."""
         await self._threads.run(_make_durably, self.root.absolute())
 
     async def read(self, path: str) -> bytes:

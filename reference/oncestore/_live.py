@@ -145,12 +145,13 @@ class Live:
         return claimed
 
     async def delete(self) -> None:
-        """Calls: lock (lease), lock, those of _look, list, rename, fsync_directory, fsync_directory, those of erase."""
+        """Calls: list, lock (lease), lock, those of _look, list, rename, fsync_directory twice, those of erase."""
         pending = CommitPending(
             f"a commit of session {self._session!r} is pending; wait for its extraction to end, then delete"
         )
         deleted = layout.deleted(self._session)
         with Plainly("deleted"):
+            await archive_numbers(self._storage, self._session)  # as in _exclusive, but for the lease
             try:
                 lease = self._storage.lock(layout.lease(self._session), wait=False)
                 async with lease, self._exclusive("deleted") as state:

@@ -87,7 +87,7 @@ class _Hold:
                         raise BlockingIOError(f"{self._path} is held by another process")
                     await self._queue_up()
             except BaseException:
-                self._files.give(self._path, self._descriptor)
+                self._unlock(self._path, self._descriptor)
                 raise
         except BaseException:
             self._queue.release()

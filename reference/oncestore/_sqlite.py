@@ -68,6 +68,9 @@ class SqliteStorage:
     def __repr__(self) -> str:
         return f"<SqliteStorage {str(self.root)!r}>"
 
+    async def make_root(self) -> None:
+        await self._readers.run(self._run, "BEGIN", _directory, "")  # whoever connects makes the file
+
     async def read(self, path: str) -> bytes:
         return await self._readers.run(self._run, "BEGIN", _read, path)
 

@@ -286,12 +286,9 @@ async def open_store(
 
 
 async def _prepare(root: str | os.PathLike[str] | Storage) -> Storage:
-    """Calls: list, make_directory for each that is missing, fsync_directory."""
-    if isinstance(root, str | os.PathLike):
-        storage: Storage = (directory := DirectoryStorage(root))
-        await directory.make_root()
-    else:
-        storage = root
+    """Calls: make_root, list, make_directory for each that is missing, fsync_directory."""
+    storage = DirectoryStorage(root) if isinstance(root, str | os.PathLike) else root
+    await storage.make_root()
     there = await storage.list("")
     for name in (layout.SESSIONS, layout.NEW, layout.DELETED):
         if name not in there:
