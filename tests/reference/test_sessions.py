@@ -132,6 +132,19 @@ class TestCreating:
         trio.run(main)
 
 
+def test_an_unknown_session_leaves_no_lock_behind(tmp_path: Path, extractor: Any) -> None:
+    async def main() -> None:
+        async with open_store(tmp_path, extractor) as store:
+            for use in uses(store, "s"):
+                with pytest.raises(UnknownSession):
+                    await use()
+            with pytest.raises(UnknownTask):
+                await store.task("s:1")
+
+    trio.run(main)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["deleted", "new", "sessions"]
+
+
 class TestDeleting:
     def test_takes_everything_away_and_keeps_the_id(self, storage: Storage, reopen: Open) -> None:
         async def main() -> None:
@@ -262,6 +275,33 @@ class TestDeleting:
                 await store.delete("s")
                 deleting = False
                 assert await store.sessions() == []
+                with pytest.raises(AlreadyExists):
+                    await store.create("s")
+
+        trio.run(main)
+
+    def test_that_died_halfway_is_finished_by_a_store_that_looks_around(
+        self, storage: Storage, reopen: Open, watched: Any
+    ) -> None:
+        async def main() -> None:
+            calls: list[str] = []
+            looked = trio.Event()
+
+            async def told(call: str) -> None:
+                calls.append(call)
+                if calls.count("list deleted") == 3:
+                    looked.set()
+
+            async with reopen() as store:
+                await store.session("s").add("user", "hi")
+                await storage.rename("sessions/s", "deleted/s")  # and nothing after it
+            async with reopen(on=watched(storage, told), sessions=(), takeover_s=0.001) as store:
+                await looked.wait()
+                assert await storage.list("deleted/s") == []
+                assert calls.count("list deleted/s") == 1  # what was seen empty once is not looked at again
+                removed = calls.index("remove deleted/s/live/messages.jsonl")
+                # Before that, a loss of power could still bring the session back.
+                assert {"fsync_directory deleted", "fsync_directory sessions"} <= set(calls[:removed])
                 with pytest.raises(AlreadyExists):
                     await store.create("s")
 
