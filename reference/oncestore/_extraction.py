@@ -60,7 +60,8 @@ class Extraction:
 
     def look_after(self, number: int) -> None:
         """The same, unless another store is at it: that one will do it, or die and be noticed the next time."""
-        self._start(number)
+        if self._store.closed is None:  # else nothing is begun, and those who wait are about to be told
+            self._start(number)
 
     def leave(self) -> None:
         """Finish what is under way; leave to the others what they are at."""

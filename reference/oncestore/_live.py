@@ -260,11 +260,9 @@ class Live:
                     await self._write(state, batch)
         except BaseException as error:
             # Nobody else will answer those who were taken along.
-            problem = (
-                error
-                if isinstance(error, StoreError)
-                else OutcomeUnknown(f"the batch was given up ({error!r}); repeat with the same id")
-            )
+            problem: StoreError = OutcomeUnknown(f"the batch was given up ({error!r}); repeat with the same id")
+            if isinstance(error, StoreError):
+                problem = error
             for entry in batch:
                 if not entry.answered:
                     entry.problem = problem

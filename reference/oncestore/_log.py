@@ -72,10 +72,9 @@ async def read_messages(storage: Storage, path: str) -> tuple[Message, ...]:
 
 async def copy_lines(storage: Storage, source: str, target: str, size: int) -> None:
     """Append the first ``size`` bytes of one log to another. Calls: chunks, append for each piece."""
-    left = size
     async with aclosing(storage.chunks(source)) as chunks:
         async for chunk in chunks:
-            await storage.append(target, chunk[:left])
-            left -= len(chunk[:left])
-            if not left:
+            await storage.append(target, chunk[:size])
+            size -= len(chunk[:size])
+            if not size:
                 break

@@ -490,6 +490,54 @@ class TestLeaving:
 
         trio.run(main)
 
+    def test_tells_who_waits_also_when_a_look_around_ends_after_it(
+        self, storage: Storage, reopen: Open, extractor: Any, watched: Any
+    ) -> None:
+        """The look began another round of work, which took what somebody waited for for its own, and dropped it."""
+
+        async def main() -> None:
+            left, looks = trio.Event(), list[str]()
+
+            class Leaving(SessionStore):
+                def leave(self) -> None:
+                    super().leave()
+                    left.set()
+
+            async def told(call: str) -> None: ...
+
+            class Late(watched):  # type: ignore[misc]
+                async def list(self, path: str) -> Any:
+                    names = await super().list(path)
+                    if path == "sessions/s/archives/1" and not looks:
+                        looks.append(path)
+                        with trio.CancelScope(shield=True):  # as in a thread, which cannot be cancelled
+                            await left.wait()
+                            await trio.testing.wait_all_tasks_blocked()
+                    return names
+
+            extractor.gate = trio.Event()
+            async with reopen() as one, trio.open_nursery() as nursery:
+                await one.session("s").add("user", "hi")
+                await one.session("s").commit()
+                await extractor.entered.wait()
+                async with reopen(on=Late(storage, told), sessions=(), store_type=Leaving) as two:
+                    while not looks:
+                        await trio.lowlevel.checkpoint()
+                    task = await two.task("s:1")
+
+                    async def wait() -> None:
+                        with pytest.raises(StoreClosed, match="the archive is safe"):
+                            await task.wait()
+
+                    nursery.start_soon(wait)
+                    await trio.testing.wait_all_tasks_blocked()
+                with trio.fail_after(30):
+                    while nursery.child_tasks:
+                        await trio.lowlevel.checkpoint()
+                extractor.gate.set()
+
+        trio.run(main)
+
     def test_finishes_what_was_committed_a_moment_ago(self, reopen: Open, extractor: Any) -> None:
         async def main() -> None:
             async with reopen(sessions=[f"s{n}" for n in range(5)], extractors_most=2) as store:
