@@ -34,7 +34,7 @@ COW = [*COPY, *EXTRACT, "temp.live.clear", "queue.put", *WORKER, "switch.remove"
 EARLY = [*COPY, *EXTRACT, "temp.live.clear", "live.clear", "queue.put", *WORKER, "switch.move", "temp.remove"]
 INTENT = [
     *("lock.acquire", "live.read", "meta.read", "archives.list"),
-    *("intent.write", "archive.write", "queue.put", "live.clear", "meta.write", "intent.ready"),
+    *("intent.write", "archive.write", "queue.put", "task.create", "live.clear", "meta.write", "intent.ready"),
     *("queue.get", "intent.read", "archive.read"),
     *EXTRACT,
     *("progress", "done.write"),

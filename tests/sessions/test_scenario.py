@@ -45,11 +45,17 @@ def _operations(name: str, names: list[str], before: list[Operation]) -> st.Sear
         *(Operation(kind="cancel", argument=other) for other in names if other != name),
         Operation(kind="power-loss"),
         Operation(kind="power-loss", argument="keep-all"),
+        Operation(kind="context"),
+        *(Operation(kind="extractor", argument=word) for word in ("fails", "hangs", "slows")),
+        *(Operation(kind="storage", argument=word) for word in ("fails", "forgets")),
+        *(Operation(kind="queue", argument=word) for word in ("loses", "repeats")),
+        *(Operation(kind="clock", argument=word) for word in ("ahead", "back")),
+        *(Operation(kind="retry", argument=operation.argument) for operation in before if operation.kind == "add"),
     ]
     if any(operation.kind in ("add", "commit", "reload") for operation in before):
         choices.append(Operation(kind="crash"))
     if any(operation.kind == "commit" for operation in before):
-        choices.append(Operation(kind="wait"))
+        choices += [Operation(kind="wait"), Operation(kind="ask")]
     return st.sampled_from(choices)
 
 
@@ -182,6 +188,14 @@ class TestMistakes:
             ("a: reload now", 11, "'reload' cannot take 'now'; expected reload"),
             ("a: power-loss some", 15, "expected power-loss [lose-unsynced|keep-all|torn]"),
             ("a: wait", 4, "nothing to wait for; expected a commit before 'wait'"),
+            ("a: ask", 4, "nothing to ask for; expected a commit before 'ask'"),
+            ("a: add m1; retry m2", 12, "client 'a' has not added 'm2'; expected 'add m2' before 'retry m2'"),
+            ("a: add m1 | b: retry m1", 16, "client 'b' has not added 'm1'"),
+            ("a: reload | x: extractor", 25, "'extractor' needs an argument; expected extractor fails|hangs|slows"),
+            ("a: reload | x: storage hangs", 24, "'storage' cannot take 'hangs'; expected storage fails|forgets"),
+            ("a: reload | x: queue fails", 22, "expected queue loses|repeats"),
+            ("a: reload | x: clock", 21, "expected clock ahead|back"),
+            ("a: context m1", 12, "'context' cannot take 'm1'; expected context"),
             ("a: commit | b: wait", 16, "client 'b' has nothing to wait for"),
             ("a: add m1 | b: add m1", 16, "message 'm1' is added twice"),
             ("a: add m1 | a: reload", 13, "a second client is called 'a'"),
@@ -218,7 +232,8 @@ class TestMistakes:
             Scenario.parse("a: add m1; comit")
         assert str(caught.value) == (
             "scenario, column 12: unknown operation 'comit' (did you mean 'commit'?); "
-            "expected add, commit, reload, wait, after, cancel, crash or power-loss\n"
+            "expected add, retry, commit, reload, context, wait, ask, after, cancel, crash, power-loss, extractor, storage, "
+            "queue or clock\n"
             "  a: add m1; comit\n"
             "             ^"
         )

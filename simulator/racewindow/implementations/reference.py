@@ -19,6 +19,7 @@ from oncestore._log import LogReader
 from oncestore._task import Progress
 from racewindow.disk import Disk
 from racewindow.implementations.disk_storage import DiskStorage
+from racewindow.sessions.capabilities import Capabilities
 from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore
 
@@ -34,6 +35,7 @@ class Reference(SessionStore):
 
     name = "reference"
     watched = True
+    capabilities = Capabilities(context=True, retries=True)
     store_type: ClassVar[type[oncestore.SessionStore]] = oncestore.SessionStore
 
     def __init__(self, env: Environment) -> None:
@@ -52,7 +54,7 @@ class Reference(SessionStore):
             self.storage(self.env.disk),
             self._extract,
             make_id=self._make_id,
-            clock=lambda: self.env.world.now,
+            clock=lambda: self.env.clock,
             takeover_s=_TAKEOVER_S,
             store_type=self.store_type,
         ) as store:
@@ -74,6 +76,12 @@ class Reference(SessionStore):
         await handle.reload()
         return handle
 
+    async def task(self, id: str) -> ReferenceTicket | None:
+        assert self._store is not None, "the store is asked after it was opened"
+        with suppress(oncestore.UnknownTask):
+            return ReferenceTicket(await self._store.task(id))
+        return None
+
     @classmethod
     def observe(cls, env: Environment) -> Observation:
         home = f"sessions/{env.session}"
@@ -93,12 +101,22 @@ class ReferenceHandle:
     async def add(self, message: str) -> None:
         await self._session.add("user", message)
 
+    async def add_once(self, message: str) -> None:
+        await self._session.add("user", message, message_id=message)
+
     async def commit(self, *, wait: bool) -> ReferenceTicket | None:
         task = await self._session.commit(wait=wait)
         return None if task.status == "skipped" else ReferenceTicket(task)
 
     async def reload(self) -> tuple[str, ...]:
         return tuple(message.content for message in await self._session.reload())
+
+    async def context(self) -> tuple[str, ...]:
+        """Live first: what a commit takes away in between is in an archive by then."""
+        live = await self.reload()
+        archives = range(1, (await self._session.info()).archives + 1)
+        told = [message.content for number in archives for message in await self._session.archive(number)]
+        return (*told, *live)
 
 
 class ReferenceTicket:
