@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from racewindow.disk import Disk
 from racewindow.kernel.footprint import WRITE
@@ -17,6 +17,8 @@ from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
 from racewindow.sessions.capabilities import Capabilities
 from racewindow.sessions.history import History, Observation
+
+S = TypeVar("S")
 
 HISTORY = "history"
 """The resource that stands for the record of a schedule: who was answered before whom is what invariants judge."""
@@ -179,6 +181,7 @@ class Environment:
         self.disk = disk
         self.processes: list[Process] = []
         self._shared: dict[str, Any] = {}
+        self._services: dict[Any, Any] = {}
         self.session = session
         self.history = History()
         self._serials: dict[str, int] = {}
@@ -226,6 +229,21 @@ class Environment:
         for process in self.processes:
             process.memory = ("memory",)
         return self._shared
+
+    def service(self, kind: type[S]) -> S:
+        """The one object of this class that all stores share, a durable queue, say: made when it is first asked for.
+
+        Which of its attributes a step reads and writes is seen, as with :meth:`~racewindow.kernel.World.watch`, so that stores are no
+        more connected by it than they are.
+
+        Args:
+            kind: made with the environment as its only argument.
+        """
+        if kind not in self._services:
+            self.world.watch(kind)
+            self._services[kind] = kind(self)  # type: ignore[call-arg]
+        found: S = self._services[kind]
+        return found
 
     def serial(self, kind: str) -> str:
         """A fresh id, ``kind-1`` and so on: ids must not differ from run to run."""

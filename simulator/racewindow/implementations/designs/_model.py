@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
-from racewindow.implementations.designs._task import Task
+from racewindow.disk import Disk
+from racewindow.implementations.designs._task import Task, Tasks
+from racewindow.kernel.world import World
 from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, SessionStore
 
@@ -35,15 +37,17 @@ class Design(SessionStore):
         retryable: whether an archive whose extraction failed is ever extracted again.
     """
 
+    watched = True
     handle_type: ClassVar[type[DesignHandle]]
     tasks_survive: ClassVar[bool] = False
     retryable: ClassVar[bool] = True
 
     def __init__(self, env: Environment) -> None:
+        env.world.watch(Design, DesignHandle, Task, Tasks, trusted=(Disk, Environment, World))
         super().__init__(env)
         self.home = f"sessions/{env.session}"
         self.live = f"{self.home}/messages.jsonl"
-        self.tasks: dict[str, Task] = env.shared.setdefault("tasks", {}) if self.tasks_survive else {}
+        self.tasks = env.service(Tasks) if self.tasks_survive else Tasks(env)
 
     def archive(self, number: int) -> str:
         """The folder A_n."""
@@ -112,12 +116,12 @@ class Design(SessionStore):
     async def create_task(self, id: str = "") -> Task:
         """Create a task; where tasks survive, that is a write. One that is there already stays as it is."""
         id = id or self.env.serial("task")
-        if self.tasks_survive and id not in self.tasks:
+        if self.tasks_survive and self.tasks.find(id) is None:
             await self.env.disk.write(f"tasks/{id}", b"", label="task.create")
-        return self.tasks.setdefault(id, Task(self.env, id))
+        return self.tasks.create(id)
 
     async def task(self, id: str) -> Task | None:
-        return self.tasks.get(id)
+        return self.tasks.find(id)
 
     @classmethod
     def observe(cls, env: Environment) -> Observation:

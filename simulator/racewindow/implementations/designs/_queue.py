@@ -23,13 +23,6 @@ class Queue:
         self._messages: list[_Numbered] = []
         self._waiters: list[Event] = []
 
-    @classmethod
-    def of(cls, env: Environment) -> Queue:
-        """The queue of this storage."""
-        queue = env.shared.setdefault("queue", None) or cls(env)
-        env.shared["queue"] = queue
-        return queue
-
     async def put(self, message: Message) -> None:
         """Enqueue durably."""
         await self._env.world.point("queue.put", reads=(), writes=("queue",))

@@ -36,3 +36,23 @@ class Task:
 
     async def status(self) -> str:
         return self._status
+
+
+class Tasks:
+    """A register of tasks: of one process, or a service of the storage."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._known: dict[str, Task] = {}
+
+    def create(self, id: str) -> Task:
+        """The task of that id; a new one if there is none."""
+        return self._known.setdefault(id, Task(self._env, id))
+
+    def find(self, id: str) -> Task | None:
+        return self._known.get(id)
+
+    @property
+    def running(self) -> bool:
+        """Whether any has not ended."""
+        return any(not task.ended for task in self._known.values())

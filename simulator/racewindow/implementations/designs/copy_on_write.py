@@ -32,7 +32,7 @@ class _Handle(DesignHandle):
         await self.env.extract(messages)
         await self.disk.write(f"{temp}/messages.jsonl", b"", label="temp.live.clear")
         await self.before_enqueue()
-        await Queue.of(self.env).put({"temp": temp})
+        await self.env.service(Queue).put({"temp": temp})
         return True
 
     async def before_enqueue(self) -> None:
@@ -48,7 +48,7 @@ class CopyOnWrite(Design):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self.env.background(partial(Queue.of(self.env).consume, self._work), "worker", operation="worker")
+        self.env.background(partial(self.env.service(Queue).consume, self._work), "worker", operation="worker")
         yield
 
     async def copy_tree(self, temp: str) -> None:

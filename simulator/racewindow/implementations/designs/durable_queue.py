@@ -25,7 +25,7 @@ class _Handle(ArchivingHandle):
             return None
         number, task_id = self.index, self.env.serial("task")
         await self.store.write_meta(number)
-        await Queue.of(self.env).put({"task": task_id, "number": number})
+        await self.env.service(Queue).put({"task": task_id, "number": number})
         task = await self.store.create_task(task_id)
         if wait:
             await task.wait()
@@ -62,7 +62,7 @@ class DurableQueue(ArchiveThenClear):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self.env.background(partial(Queue.of(self.env).consume, self._consume), "consumer", operation="consume")
+        self.env.background(partial(self.env.service(Queue).consume, self._consume), "consumer", operation="consume")
         yield
 
     async def _consume(self, message: Message) -> None:

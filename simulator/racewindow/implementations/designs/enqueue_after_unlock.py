@@ -32,7 +32,7 @@ class _Handle(IntentHandle):
                     await store.mark(number, ".failed.json")
                     raise
             task = await store.create_task(task_id)
-            await Queue.of(self.env).put({"number": number})
+            await self.env.service(Queue).put({"number": number})
         task.messages = tuple(messages)
         if wait:
             await task.wait()

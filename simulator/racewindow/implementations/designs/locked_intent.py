@@ -48,7 +48,7 @@ class IntentHandle(DesignHandle):
             try:
                 await store.write_intent(number, intent, label="intent.write")
                 await store.write_archive(number, messages)
-                await Queue.of(self.env).put({"number": number})
+                await self.env.service(Queue).put({"number": number})
                 task = await store.create_task(task_id)
                 await self.clear(number)
                 await store.write_intent(number, intent | {"ready": True}, label="intent.ready")
@@ -86,7 +86,7 @@ class LockedIntent(Design):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self.env.background(partial(Queue.of(self.env).consume, self._consume), "consumer", operation="consume")
+        self.env.background(partial(self.env.service(Queue).consume, self._consume), "consumer", operation="consume")
         yield
 
     @asynccontextmanager

@@ -38,7 +38,7 @@ class TwoPhaseHandle(PathLockHandle):
 
     async def admit(self) -> None:
         """The gate before phase 1."""
-        if self.store.gate and any(not task.ended for task in self.store.tasks.values()):
+        if self.store.gate and self.store.tasks.running:
             raise Refused("a commit of this session is running", busy=True)
 
     async def after_claim(self, number: int, messages: list[str]) -> None:
