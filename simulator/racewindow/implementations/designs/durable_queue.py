@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import ClassVar
 
 from racewindow.implementations.designs._queue import Message, Queue
 from racewindow.implementations.designs._task import Task
@@ -17,7 +18,9 @@ from racewindow.implementations.designs.archive_then_clear import ArchiveThenCle
 from racewindow.sessions.capabilities import Capabilities
 
 
-class _Handle(ArchivingHandle):
+class DurableQueueHandle(ArchivingHandle):
+    """Leaves the second phase to a consumer."""
+
     store: DurableQueue
 
     async def commit(self, *, wait: bool) -> Task | None:
@@ -58,7 +61,7 @@ class DurableQueue(ArchiveThenClear):
 
     name = "durable-queue"
     capabilities = Capabilities(durable=False, context=True, queue=True)
-    handle_type = _Handle
+    handle_type: ClassVar[type[DurableQueueHandle]] = DurableQueueHandle
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -66,6 +69,6 @@ class DurableQueue(ArchiveThenClear):
         yield
 
     async def _consume(self, message: Message) -> None:
-        handle = _Handle(self)
+        handle = self.handle_type(self)
         await handle.reload()
         await handle.resume(message["number"], await self.create_task(message["task"]))

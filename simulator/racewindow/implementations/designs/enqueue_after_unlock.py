@@ -13,7 +13,9 @@ from racewindow.implementations.designs._task import Task
 from racewindow.implementations.designs.locked_intent import IntentHandle, LockedIntent
 
 
-class _Handle(IntentHandle):
+class EnqueueAfterUnlockHandle(IntentHandle):
+    """Enqueues when the lock is free again."""
+
     async def commit(self, *, wait: bool) -> Task | None:
         store = self.store
         async with AsyncExitStack() as lease:
@@ -43,4 +45,4 @@ class EnqueueAfterUnlock(LockedIntent):
     """D14 (0.5.1-0.5.2): as locked-intent, but task and queue message come after the lock, under a lease."""
 
     name = "enqueue-after-unlock"
-    handle_type = _Handle
+    handle_type = EnqueueAfterUnlockHandle

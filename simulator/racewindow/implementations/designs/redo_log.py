@@ -12,7 +12,9 @@ from racewindow.implementations.designs._redo import Redoing
 from racewindow.sessions.capabilities import Capabilities
 
 
-class _Handle(DesignHandle):
+class RedoLogHandle(DesignHandle):
+    """Archives what it remembers."""
+
     store: RedoLog
 
     async def archive(self) -> bool:
@@ -40,4 +42,4 @@ class RedoLog(Redoing):
 
     name = "redo-log"
     capabilities = Capabilities(durable=False, context=True)
-    handle_type = _Handle
+    handle_type = RedoLogHandle
