@@ -618,6 +618,21 @@ class TestTasksEnd:
         assert broken(told, "tasks-end") == [(("t1",), None)]
 
 
+class TestStorageThatFails:
+    """It may refuse the record of an extraction that succeeded."""
+
+    @pytest.mark.parametrize(("fault", "excused"), [("storage fails", True), ("queue repeats", False)])
+    def test_an_extraction_that_could_not_be_recorded_is_done_again(self, fault: str, excused: bool) -> None:
+        """As after a crash, and only if it failed in between."""
+        told = Told()
+        told.extract("m1", at=(1, 3))
+        told.fault(fault, 4)
+        told.extract("m1", at=(6, 8))
+        assert (broken(told, "extracted-once") == []) is excused
+        told.extract("m1", at=(9, 10))
+        assert len(broken(told, "extracted-once")) == (1 if excused else 2)
+
+
 class TestNothingHidden:
     """Whoever reads the context is told everything acknowledged before."""
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from racewindow.errors import UsageError
-from racewindow.sessions.scenario import TOPOLOGIES, Client, Operation, Scenario, is_client, is_message
+from racewindow.sessions.scenario import FAULTS, TOPOLOGIES, Client, Operation, Scenario, is_client, is_message
 
 ISSUE = "a: add m1; commit nowait; wait | b: after a; reload; commit"
 NAMES = ("a", "b", "c2", "writer")
@@ -100,6 +100,32 @@ class TestRoundTrip:
     def test_defaults_are_not_spelled_out(self, text: str, canonical: str) -> None:
         """One meaning has one text."""
         assert Scenario.parse(text).text == canonical
+
+
+class TestGenerate:
+    """Random scenarios of a given size."""
+
+    @given(seed=st.integers(), clients=st.integers(1, 4), operations=st.integers(1, 5), faults=st.integers(0, 3))
+    def test_a_generated_scenario_makes_sense_and_has_the_size(
+        self, seed: int, clients: int, operations: int, faults: int
+    ) -> None:
+        """It is valid by construction, its text gives it back, and the same seed gives the same one."""
+        made = Scenario.generate(seed=seed, clients=clients, operations=operations, faults=faults)
+        assert Scenario.parse(made.text) == made
+        assert made == Scenario.generate(seed=seed, clients=clients, operations=operations, faults=faults)
+        sizes = [sum(each.kind != "after" for each in client.operations) for client in made.clients]
+        assert sizes == [operations] * clients + [faults] * bool(faults)
+        assert {each.kind for each in made.clients[-1].operations} <= set(FAULTS) or not faults
+
+    def test_seeds_differ(self) -> None:
+        """Else a campaign over seeds would try one scenario."""
+        assert len({Scenario.generate(seed=seed).text for seed in range(50)}) > 40
+
+    @pytest.mark.parametrize("wrong", [{"clients": 0}, {"operations": 0}, {"faults": -1}])
+    def test_a_size_that_makes_no_sense(self, wrong: dict[str, int]) -> None:
+        """What is wrong is said."""
+        with pytest.raises(UsageError, match="a scenario needs at least"):
+            Scenario.generate(seed=0, **wrong)
 
 
 class TestNamesAndFaultsThatMeanNothing:

@@ -7,6 +7,7 @@ virtual time instead of the clock, and reads the files by itself when somebody w
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
@@ -20,13 +21,16 @@ from oncestore._task import Progress
 from racewindow.disk import Disk
 from racewindow.implementations.disk_storage import DiskStorage
 from racewindow.sessions.capabilities import Capabilities
-from racewindow.sessions.history import Archive, ArchiveState, Observation
+from racewindow.sessions.history import ENDED, Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore
 
 _WATCHED = (
     *(oncestore.SessionStore, oncestore.Session, oncestore.CommitTask, DiskStorage),
     *(Live, _State, _Entry, Extraction, Progress, Ids, LogReader),
 )
+logging.getLogger("oncestore").addHandler(
+    logging.NullHandler()
+)  # what it warns of, it would warn of in thousands of schedules
 _TAKEOVER_S = 3000.0  # within the virtual hour that a store is given to come to rest
 
 
@@ -72,14 +76,14 @@ class Reference(SessionStore):
 
     async def load(self) -> Handle:
         assert self._store is not None, "the store is loaded from after it was opened"
-        handle = ReferenceHandle(self._store.session(self.env.session))
+        handle = ReferenceHandle(self._store, self._store.session(self.env.session))
         await handle.reload()
         return handle
 
     async def task(self, id: str) -> ReferenceTicket | None:
         assert self._store is not None, "the store is asked after it was opened"
         with suppress(oncestore.UnknownTask):
-            return ReferenceTicket(await self._store.task(id))
+            return ReferenceTicket(self._store, await self._store.task(id))
         return None
 
     @classmethod
@@ -95,7 +99,8 @@ class Reference(SessionStore):
 class ReferenceHandle:
     """One handle of the reference store."""
 
-    def __init__(self, session: oncestore.Session) -> None:
+    def __init__(self, store: oncestore.SessionStore, session: oncestore.Session) -> None:
+        self._store = store
         self._session = session
 
     async def add(self, message: str) -> None:
@@ -106,7 +111,7 @@ class ReferenceHandle:
 
     async def commit(self, *, wait: bool) -> ReferenceTicket | None:
         task = await self._session.commit(wait=wait)
-        return None if task.status == "skipped" else ReferenceTicket(task)
+        return None if task.status == "skipped" else ReferenceTicket(self._store, task)
 
     async def reload(self) -> tuple[str, ...]:
         return tuple(message.content for message in await self._session.reload())
@@ -124,7 +129,8 @@ class ReferenceTicket:
 
     messages: tuple[str, ...] = ()
 
-    def __init__(self, task: oncestore.CommitTask) -> None:
+    def __init__(self, store: oncestore.SessionStore, task: oncestore.CommitTask) -> None:
+        self._store = store
         self._task = task
         self.id = task.id
 
@@ -132,7 +138,9 @@ class ReferenceTicket:
         return await self._task.wait()
 
     async def status(self) -> str:
-        return self._task.status
+        if self._task.status in ENDED:
+            return self._task.status
+        return (await self._store.task(self.id)).status  # whoever was interrupted is not told that another one went on
 
 
 def _messages(disk: Disk, directory: str) -> tuple[str, ...]:

@@ -251,6 +251,11 @@ class History:
         return [fault for fault in self.faults if fault.kind in CRASHES]
 
     @property
+    def interruptions(self) -> list[Fault]:
+        """The faults that may keep what was done from being recorded, so that it is done again: crashes, and a storage that fails."""
+        return [fault for fault in self.faults if fault.kind in (*CRASHES, "storage fails")]
+
+    @property
     def last(self) -> Observation | None:
         """What storage held in the end."""
         return self.observations[-1][2] if self.observations else None

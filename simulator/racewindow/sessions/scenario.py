@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Literal, NoReturn
 
 from racewindow.disk import PERSISTENCE
@@ -187,6 +188,41 @@ class Scenario:
             _refuse(text, columns[client][operation], mistake)
         return cls(name=name, clients=clients, goals=goals, summary=summary, link=link, topologies=topologies)
 
+    @classmethod
+    def generate(cls, *, seed: int, clients: int = 2, operations: int = 3, faults: int = 0) -> Scenario:
+        """A random scenario; the same arguments give the same one, everywhere.
+
+        Args:
+            seed: of the random numbers.
+            clients: how many, at least one.
+            operations: of each, at least one; a client may start after another one besides.
+            faults: how many a bystander makes happen.
+
+        Raises:
+            UsageError: for a size that makes no sense.
+
+        >>> Scenario.generate(seed=1, faults=1).text
+        'c1: add m1; commit nowait; wait | c2: commit nowait; add m5; wait | x: extractor hangs'
+        """
+        for name, value, least in (("clients", clients, 1), ("operations", operations, 1), ("faults", faults, 0)):
+            if value < least:
+                raise UsageError(f"{name}={value}: a scenario needs at least {least}")
+        random = Random(f"{seed} {clients} {operations} {faults}")
+        names = [f"c{number}" for number in range(1, clients + 1)]
+        made: list[Client] = []
+        messages = 0
+        for name in names:
+            done: list[Operation] = []
+            if made and random.random() < _AFTER:
+                done.append(Operation(kind="after", argument=random.choice(made).name))
+            for _ in range(operations):
+                messages += 1
+                choices = [choice for choice in _choices(messages) if not has_lost_its_meaning(choice, done)]
+                done.append(random.choice(choices))
+            made.append(Client(name=name, operations=tuple(done)))
+        struck = tuple(random.choice(_faults(names)) for _ in range(faults))
+        return cls(name="", clients=(*made, Client(name="x", operations=struck)) if struck else tuple(made))
+
     @property
     def text(self) -> str:
         """The canonical text: ``parse`` gives an equal scenario back."""
@@ -228,6 +264,27 @@ class Scenario:
 
     def __repr__(self) -> str:
         return f"<Scenario {self.name}>" if self.name == self.text else f"<Scenario {self.name}: {self.text}>"
+
+
+_AFTER = 0.25  # how often a generated client starts after another one
+
+
+def _choices(message: int) -> list[Operation]:
+    """What a generated client may do next; adds and commits are twice as likely as the rest."""
+    add = Operation(kind="add", argument=f"m{message}")
+    commits = [Operation(kind="commit"), Operation(kind="commit", wait=False)]
+    return [add, add, *commits, Operation(kind="reload"), Operation(kind="wait")]
+
+
+def _faults(names: Sequence[str]) -> list[Operation]:
+    """What may go wrong in a generated scenario: what every store may meet with."""
+    return [
+        *(Operation(kind="cancel", argument=name) for name in names),
+        *(Operation(kind="crash", argument=name) for name in names),
+        *(Operation(kind="extractor", argument=word) for word in ("fails", "hangs", "slows")),
+        *(Operation(kind="storage", argument=word) for word in ("fails", "forgets")),
+        *(Operation(kind="clock", argument=word) for word in ("ahead", "back")),
+    ]
 
 
 # In columns, index 0 is the client's name and index n + 1 its n-th operation; _mistakes speaks the same way.
