@@ -16,7 +16,8 @@ import pytest
 
 import racewindow as rw
 from racewindow import experiments
-from racewindow.cli import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE, VIOLATION, main
+from racewindow.cli import main
+from racewindow.cli.codes import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE, VIOLATION
 from racewindow.implementations import BUILT_IN, DESIGNS, PACKAGES, names
 from racewindow.kernel import Segment, Token
 from racewindow.sessions import STORIES

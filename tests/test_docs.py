@@ -24,6 +24,8 @@ import pytest
 
 import racewindow as rw
 from racewindow import cli
+from racewindow.cli import codes
+from racewindow.cli.compare import COMPARED
 from racewindow.disk import GRANULARITIES
 from racewindow.implementations import BUILT_IN, DESIGNS, PACKAGES
 
@@ -174,7 +176,7 @@ class TestNumbers:
 
     def test_the_cells_of_make_compare_are_counted(self) -> None:
         stores = sum(not each.mutant for each in BUILT_IN.values()) + len(PACKAGES)
-        stories, topologies, disks = len(cli.COMPARED), 2, len(GRANULARITIES)
+        stories, topologies, disks = len(COMPARED), 2, len(GRANULARITIES)
         said = f"{stores} implementations x {stories} stories x {topologies} topologies x {disks} granularities"
         assert f"{stores * stories * topologies * disks} cells ({said})" in README.read_text()
 
@@ -185,12 +187,12 @@ class TestNumbers:
     def test_the_exit_codes_are_those_of_the_command_line(self) -> None:
         section = README.read_text().partition("## Exit codes")[2]
         assert [int(code) for code in re.findall(r"(?m)^\| (\d+) \|", section)] == [
-            cli.CLEAN,
-            cli.VIOLATION,
-            cli.USAGE,
-            cli.UNKNOWN,
-            cli.INTERNAL,
-            cli.INTERRUPTED,
+            codes.CLEAN,
+            codes.VIOLATION,
+            codes.USAGE,
+            codes.UNKNOWN,
+            codes.INTERNAL,
+            codes.INTERRUPTED,
         ]
 
 
