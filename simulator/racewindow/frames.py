@@ -19,7 +19,7 @@ from racewindow.errors import UsageError
 OUTCOMES = ("ok", "failed", "blocked-then-ok", "blocked-then-failed", "infeasible")
 FAILING = ("failed", "blocked-then-failed")
 BLOCKED = ("blocked-then-ok", "blocked-then-failed")
-VERDICTS = ("proved", "passed", "failed", "unknown", "not-applicable")
+VERDICTS = ("proved", "passed", "sampled", "failed", "unknown", "not-applicable")
 PHASES = ("before-accepted", "accepted", "completed")
 
 OUTCOME = pd.CategoricalDtype(pd.Index(OUTCOMES, dtype="str"))
@@ -72,6 +72,19 @@ RUNS: tuple[Column, ...] = (
     Column(name="steps", dtype="int64", unit="steps", meaning="length of the schedule"),
     Column(name="preemptions", dtype="int64", unit="switches", meaning="switches away from a task that could go on"),
     _TOKEN,
+)
+
+TRIES: tuple[Column, ...] = (
+    Column(name="try", dtype="int64", unit="", meaning="number of the try against a server, from 0"),
+    Column(name="verdict", dtype="run-verdict", unit="", meaning="what this one try showed"),
+    _VIOLATION,
+    Column(
+        name="delay_s",
+        dtype="float64",
+        unit="s",
+        meaning="from the first commit's acceptance to the delayed client's beginning; NaN without one",
+    ),
+    Column(name="seconds", dtype="float64", unit="s", meaning="from its first request to rest"),
 )
 
 WINDOWS: tuple[Column, ...] = (
@@ -266,6 +279,11 @@ def describe(columns: Sequence[Column]) -> pd.DataFrame:
 def runs_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
     """Build a frame of schedules with the columns `RUNS` from mappings, or from sequences in column order."""
     return _build(RUNS, rows, "runs")
+
+
+def tries_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
+    """Build a frame of tries against a server with the columns `TRIES` from mappings, or from sequences in column order."""
+    return _build(TRIES, rows, "tries")
 
 
 def windows_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
