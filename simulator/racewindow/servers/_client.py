@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 class ServerClient:
-    """Speaks to one server.
+    """Speaks to one server. A message's id carries its session's, so that whoever sees it anywhere knows where it belongs.
 
     Args:
         url: where it listens, without a path.
@@ -60,12 +60,12 @@ class ServerClient:
         await self._ask("DELETE", f"{_API}/sessions/{session}")
 
     async def add(self, session: str, message: str) -> None:
-        body = {"role": "user", "content": message, "message_id": message}
+        body = {"role": "user", "content": message, "message_id": f"{session}.{message}"}
         await self._ask("POST", f"{_API}/sessions/{session}/messages", body)
 
     async def live(self, session: str) -> tuple[str, ...]:
         """The ids of the live messages."""
-        return _ids(await self._ask("GET", f"{_API}/sessions/{session}/messages"), self.url)
+        return self._ids(await self._ask("GET", f"{_API}/sessions/{session}/messages"), session)
 
     async def commit(self, session: str, *, wait: bool) -> str | None:
         """The task's id; None when there was nothing to commit."""
@@ -89,7 +89,7 @@ class ServerClient:
             archives.append(
                 Archive(
                     number=number,
-                    messages=_ids(_member(found, "messages", self.url), self.url),
+                    messages=self._ids(_member(found, "messages", self.url), session),
                     state=_STATES.get(status, "pending"),
                     task=str(found.get("task_id") or ""),
                 )
@@ -99,9 +99,10 @@ class ServerClient:
     async def handovers(self, session: str) -> list[dict[str, Any]] | None:
         """What the extractor was handed, where the server tells (as ``serve-design`` does); else None."""
         try:
-            return list(await self._ask("GET", f"{_API}/sessions/{session}/handovers"))
+            told = await self._ask("GET", f"{_API}/sessions/{session}/handovers")
         except Refused:
             return None
+        return [{**each, "messages": [own_id(id, session) for id in each["messages"]]} for each in told]
 
     async def latencies_s(self) -> dict[str, list[float]]:
         """How long the server's points took, where it tells (as ``serve-design`` does); else nothing."""
@@ -109,6 +110,11 @@ class ServerClient:
             return dict(await self._ask("GET", "/latencies"))
         except Refused:
             return {}
+
+    def _ids(self, messages: Any, session: str) -> tuple[str, ...]:
+        if not isinstance(messages, list):
+            raise Unsupported(f"{self.url} answered {messages!r}, where the session API has a list of messages")
+        return tuple(own_id(str(_member(message, "message_id", self.url)), session) for message in messages)
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
         try:
@@ -130,13 +136,12 @@ class ServerClient:
         raise Refused(reason, busy=response.status_code == httpx.codes.CONFLICT)
 
 
+def own_id(id: str, session: str) -> str:
+    """A message's id as its scenario has it."""
+    return id.removeprefix(f"{session}.")
+
+
 def _member(answer: Any, name: str, url: str) -> Any:
     if not isinstance(answer, dict) or name not in answer:
         raise Unsupported(f"{url} answered {answer!r}, without {name!r}, which the session API has there")
     return answer[name]
-
-
-def _ids(messages: Any, url: str) -> tuple[str, ...]:
-    if not isinstance(messages, list):
-        raise Unsupported(f"{url} answered {messages!r}, where the session API has a list of messages")
-    return tuple(str(_member(message, "message_id", url)) for message in messages)

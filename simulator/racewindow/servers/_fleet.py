@@ -63,8 +63,9 @@ class Fleet:
     async def handovers(self, session: str) -> list[dict[str, Any]] | None:
         """What the extractor was handed for a session, in order; None where nobody tells.
 
-        Each with ``messages``, ``outcome`` and ``task_id``, and where the extractor was ours with ``began_s`` and ``ended_s`` by the
-        monotonic clock of this machine. A server may tell itself; one that was started here with :func:`racewindow.servers.ledger.extract` has a ledger.
+        Each with ``messages``, ``outcome`` and ``task_id``, and where the extractor was ours with ``began_s`` and ``ended_s`` by
+        the monotonic clock of this machine. A server may tell itself; one that was started here with
+        :func:`racewindow.servers.ledger.extract` has a ledger.
         """
         if self.ledger is not None and self.ledger.used:
             return [{**entry, "outcome": "succeeded", "task_id": entry["key"]} for entry in self.ledger.take(session)]

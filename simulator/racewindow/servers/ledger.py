@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from racewindow.servers._client import own_id
+
 LEDGER = "RACEWINDOW_LEDGER"
 EXTRACT_S = "RACEWINDOW_EXTRACT_S"
 
@@ -59,8 +61,10 @@ class Ledger:
     def take(self, session: str) -> list[dict[str, Any]]:
         """The hand-overs of one session so far, in their order; they are forgotten here."""
         for entry in self._news():
-            # The key of an archive begins with its session: "session:number", as task ids do.
-            self._by_session.setdefault(entry["key"].rpartition(":")[0], []).append(entry)
+            # The clients here make message ids that begin with their session: "session.message".
+            for owner in {id.rpartition(".")[0] for id in entry["messages"]}:
+                mine = [own_id(id, owner) for id in entry["messages"] if id.startswith(f"{owner}.")]
+                self._by_session.setdefault(owner, []).append({**entry, "messages": mine})
         return self._by_session.pop(session, [])
 
     def _news(self) -> Iterator[dict[str, Any]]:
