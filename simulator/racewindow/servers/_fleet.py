@@ -19,7 +19,7 @@ from racewindow.errors import Unsupported, UsageError
 from racewindow.servers._client import ServerClient
 from racewindow.servers.ledger import EXTRACT_S, LEDGER, Ledger
 
-_START_S = 30.0
+_START_S = 60.0
 _STOP_S = 10.0
 
 
@@ -172,7 +172,9 @@ async def start(command: str, *, processes: int = 1, token: str = "", extract_s:
         fleet = Fleet(servers, log, Ledger(Path(folder) / "ledger.jsonl"), extract_s)
         try:
             for number in range(processes):
-                await fleet.restart(number)
+                await fleet.restart(
+                    number
+                )  # one after the other: the message of the first that fails is the one to read
             yield fleet
         finally:
             with trio.CancelScope(shield=True):

@@ -50,9 +50,11 @@ async def serve_design(
         raise UsageError(f"{design.name!r} runs on {design.host}; only what runs on trio can be served")
     pace = Pace(latency_s or {}, seed=seed)
     check_root(root)
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: a port is a number from 0 to 65535")
     try:
         listener = socket.create_server((host, port))
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UsageError(f"cannot listen at {host}:{port}: {error}; choose another --port, or 0 for any") from error
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = Config()
