@@ -40,7 +40,7 @@ class Recorder:
     def pick(self, enabled: list[Task], current: int) -> int:
         mine = [index for index, task in enumerate(enabled) if not of_intruder(task)]
         if not mine:
-            return 0
+            return max(current, 0)
         client = [index for index in mine if enabled[index].name == "a"]
         return current if current in mine else [*client, *mine][0]
 
