@@ -5,6 +5,8 @@ same columns and dtypes whether it has a million rows or none, so that a chart o
 and not a ``KeyError``. One module for each experiment.
 """
 
+from racewindow.frames._closing import CLOSINGS as CLOSINGS
+from racewindow.frames._closing import closings_frame as closings_frame
 from racewindow.frames._columns import BLOCKED as BLOCKED
 from racewindow.frames._columns import FAILING as FAILING
 from racewindow.frames._columns import OUTCOME as OUTCOME
@@ -21,6 +23,11 @@ from racewindow.frames._columns import conform as conform
 from racewindow.frames._columns import describe as describe
 from racewindow.frames._columns import kinds as kinds
 from racewindow.frames._columns import require as require
+from racewindow.frames._double import DOUBLE as DOUBLE
+from racewindow.frames._double import DOUBLE_WIDTHS as DOUBLE_WIDTHS
+from racewindow.frames._double import double_frame as double_frame
+from racewindow.frames._double import double_widths as double_widths
+from racewindow.frames._double import matrices as matrices
 from racewindow.frames._first_bug import FIRST_BUG as FIRST_BUG
 from racewindow.frames._first_bug import LOGRANK as LOGRANK
 from racewindow.frames._first_bug import RATES as RATES
