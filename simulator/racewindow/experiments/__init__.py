@@ -1,5 +1,7 @@
 """Experiments: each returns a frozen result with tidy frames. They know no implementation by name."""
 
+from racewindow.experiments._arrivals import ArrivalsResult as ArrivalsResult
+from racewindow.experiments._arrivals import arrivals as arrivals
 from racewindow.experiments._case_result import CaseResult as CaseResult
 from racewindow.experiments._closing import ClosingResult as ClosingResult
 from racewindow.experiments._closing import closing as closing
@@ -16,6 +18,7 @@ from racewindow.experiments._intrusion import Pair as Pair
 from racewindow.experiments._intrusion import Section as Section
 from racewindow.experiments._intrusion import pair_of as pair_of
 from racewindow.experiments._intrusion import pairs_of as pairs_of
+from racewindow.experiments._latency import Latencies as Latencies
 from racewindow.experiments._prove import prove as prove
 from racewindow.experiments._shrink import Fingerprint as Fingerprint
 from racewindow.experiments._shrink import ShrunkCase as ShrunkCase

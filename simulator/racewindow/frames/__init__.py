@@ -5,6 +5,8 @@ same columns and dtypes whether it has a million rows or none, so that a chart o
 and not a ``KeyError``. One module for each experiment.
 """
 
+from racewindow.frames._arrivals import ARRIVALS as ARRIVALS
+from racewindow.frames._arrivals import arrivals_frame as arrivals_frame
 from racewindow.frames._closing import CLOSINGS as CLOSINGS
 from racewindow.frames._closing import closings_frame as closings_frame
 from racewindow.frames._columns import BLOCKED as BLOCKED
