@@ -19,6 +19,7 @@ from racewindow.experiments._intrusion import Section as Section
 from racewindow.experiments._intrusion import pair_of as pair_of
 from racewindow.experiments._intrusion import pairs_of as pairs_of
 from racewindow.experiments._latency import Latencies as Latencies
+from racewindow.experiments._measure import measure as measure
 from racewindow.experiments._prove import prove as prove
 from racewindow.experiments._shrink import Fingerprint as Fingerprint
 from racewindow.experiments._shrink import ShrunkCase as ShrunkCase
