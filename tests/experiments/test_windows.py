@@ -86,7 +86,9 @@ def brute_force(case: Case) -> list[dict[str, object]]:
         names = {name for name, _ in alone.log}
         for index in range(start, len(alone.log)):
             name, _ = alone.log[index]
-            if name != "b" and not name.startswith("b/") and name != "main":
+            if name == "b" or name.startswith("b/"):
+                break  # a is done: nothing but b could go on
+            if name != "main":
                 ends.append(index + 1)
         assert "b" in names, "alone, the intruder comes last"
         labels = [alone.log[end - 1][1] for end in ends[1:]]

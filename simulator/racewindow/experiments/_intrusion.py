@@ -322,6 +322,8 @@ class Intrusion:
         else:
             # Bystanders are nobody's victim, and the subject's own task is no part of the race.
             mine = side in ("", self._pair.victim) and task.parent is not None
+        if side == self._pair.intruder and not self._intruding and not self._lives(self._pair.victim):
+            self._over = True  # what a store's own tasks do from now on is the intruder's business
         if self._begun and not self._over and mine:
             self.victim_steps.append(task.point)
         if self._sections:

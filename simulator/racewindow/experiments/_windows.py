@@ -152,7 +152,7 @@ def case_columns(case: Case) -> dict[str, object]:
 
 
 def _milestones(run: Run, steps: list[Point], pair: Pair) -> tuple[float, float]:
-    """After how many steps the operation was accepted, and after how many it was seen to have ended."""
+    """After how many steps a commit was accepted, and after how many it was seen to have ended."""
     history = run.result
     never = float("inf")
     if not isinstance(history, History):
@@ -160,7 +160,7 @@ def _milestones(run: Run, steps: list[Point], pair: Pair) -> tuple[float, float]
     mine = set(steps)
     position = list(accumulate(point in mine for point in run.points))
     call = next((call for call in history.calls if call.client == pair.victim and call.index == pair.index), None)
-    if call is None or call.returned is None:
+    if call is None or call.returned is None or call.kind != "commit":
         return never, never
     returned = position[call.returned]
     if call.operation.wait:

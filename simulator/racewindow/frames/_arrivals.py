@@ -31,7 +31,12 @@ ARRIVALS: tuple[Column, ...] = (
         meaning="from 'accepted' to the second client's arrival",
     ),
     Column(name="schedules", dtype="int64", unit="schedules", meaning="in which the commit was accepted"),
-    Column(name="failures", dtype="int64", unit="schedules", meaning="of those, with a violation"),
+    Column(
+        name="failures",
+        dtype="int64",
+        unit="schedules",
+        meaning="of those, with a violation that is not of the load's messages only",
+    ),
     Column(name="probability", dtype="float64", unit="probability", meaning="failures / schedules; NaN without any"),
     Column(
         name="low", dtype="float64", unit="probability", meaning="lower end of the exact (Clopper-Pearson) interval"
