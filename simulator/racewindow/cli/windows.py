@@ -199,9 +199,10 @@ def _print_closing(result: Any) -> None:
 
 def _print_measures(measures: Any) -> None:
     first = measures.iloc[0]
-    how = f"all {first['interleavings']}" if first["share_exact"] else f"{first['interleavings']} drawn uniformly"
     span = "" if first["share_exact"] else f" ({first['share_low']:.1%} to {first['share_high']:.1%}, 95 %)"
-    print(f"  of {how} interleavings {first['share']:.1%} fail{span}")
+    how = "all " if first["share_exact"] else ""
+    drawn = "" if first["share_exact"] else " drawn uniformly,"
+    print(f"  of {how}{first['interleavings']} interleavings{drawn} {first['share']:.1%} fail{span}")
     for row in measures.to_dict("records"):
         intruder = f"{row['intruder']}: {row['intrusion']}" if row["intrusion"] else row["intruder"]
         print(

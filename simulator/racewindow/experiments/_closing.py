@@ -125,22 +125,25 @@ class _Closing:
             return None, 0, "it fails after the last step too: no section ends there"
         # Where nobody waits, what happens in a gap is the same whatever is atomic elsewhere: those gaps have to be in it.
         needed = [gap for gap in range(first, last + 1) if outcomes[gap] == "failed"] or [first]
-        tried = 0
+        tried, broken = 0, False
         for size in range(needed[-1] - needed[0] + 1, last - first + 2):
             for begin in range(max(first, needed[-1] - size + 1), min(needed[0], last - size + 1) + 1):
                 section = Section(self._places[begin - 1], self._places[begin + size - 1])
                 tried += 1
-                if self._closes(section, range(first, last + 1)):
+                closed, broken = self._closes(section, range(first, last + 1))
+                if closed:
                     return section, tried, ""
-        return None, tried, "it fails with all its steps made atomic too"
+        why = ", for the victim waits there for somebody outside" if broken else ""
+        return None, tried, f"it fails with all its steps made atomic too{why}"
 
-    def _closes(self, section: Section, gaps: range) -> bool:
+    def _closes(self, section: Section, gaps: range) -> tuple[bool, bool]:
+        """Whether no gap fails any more; if one does, whether the section could not be atomic there."""
         for gap in gaps:
             chooser = Intrusion(self._case, self._pair, gap=gap, sections=[section])
             run = play(self._engine, self._case, chooser, f"gap {gap}")
             if run.verdict == "failed" and not chooser.infeasible:
-                return False
-        return True
+                return False, chooser.broken
+        return True, False
 
     def _broken(self, sections: Sequence[Section]) -> int:
         broken = 0
