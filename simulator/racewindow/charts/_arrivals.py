@@ -140,6 +140,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, load: int, place: dict[str, int]) -> N
         ax.minorticks_off()
         ax.set_xlim(zero / 1.4, positive[-1] * 1.4)
     ax.set_ylim(-0.03, 1.03)
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
     ax.tick_params(labelsize=SMALL)
     ax.set_ylabel("P(violation)", size=TEXT)
     room = ax.get_window_extent().width * 72 / figure_of(ax).dpi

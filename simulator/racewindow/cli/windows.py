@@ -201,8 +201,10 @@ def _print_measures(measures: Any) -> None:
     first = measures.iloc[0]
     span = "" if first["share_exact"] else f" ({first['share_low']:.1%} to {first['share_high']:.1%}, 95 %)"
     how = "all " if first["share_exact"] else ""
-    drawn = "" if first["share_exact"] else " drawn uniformly,"
+    drawn = "" if first["share_exact"] else " drawn by urw"
     print(f"  of {how}{first['interleavings']} interleavings{drawn} {first['share']:.1%} fail{span}")
+    if not first["share_exact"]:
+        print(f"  {first['share_how']}")
     for row in measures.to_dict("records"):
         intruder = f"{row['intruder']}: {row['intrusion']}" if row["intrusion"] else row["intruder"]
         print(

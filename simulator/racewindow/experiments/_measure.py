@@ -24,6 +24,7 @@ class _Share:
     of: int
     failing: int
     exact: bool
+    how: str
 
     @property
     def row(self) -> dict[str, object]:
@@ -37,6 +38,7 @@ class _Share:
             "share_high": high,
             "share_exact": self.exact,
             "interleavings": str(self.of),
+            "share_how": self.how,
         }
 
 
@@ -51,7 +53,8 @@ def measure(
     """Measure the windows of a map in other units than gaps.
 
     The share of interleavings is that of the whole scenario, whoever comes in between of what: counted where the scenario is small enough,
-    otherwise sampled uniformly (:class:`URW`, which is uniform as long as tasks only start and join each other, and near to it with locks).
+    otherwise sampled by :class:`URW`, which is uniform only as far as every schedule has the same steps. How far that was is told, and the
+    interval is that of the sampler: where steps differ from schedule to schedule it need not hold the share.
     Virtual seconds are means: a gap lasts as long as the step that ends it takes, one step after the other, in the order of the map.
 
     Args:
@@ -103,9 +106,11 @@ def _share(case: Case, states_max: int, schedules: int, seed: int) -> _Share:
     }
     try:
         counted = count(case.subject(), states_max=states_max, **common)
-        return _Share(of=counted.interleavings, failing=counted.failing, exact=True)
+        return _Share(of=counted.interleavings, failing=counted.failing, exact=True, how="counted")
     except Unsupported:
         # The first schedule of the sampler learns how many steps each task has: it is drawn otherwise, and left out.
         sample = explore(case.subject(), strategy=URW(), schedules=schedules + 1, seed=seed, **common)
         drawn = sample.found[1:]
-        return _Share(of=len(drawn), failing=sum(one.verdict == "failed" for one in drawn), exact=False)
+        failing = sum(one.verdict == "failed" for one in drawn)
+        # The first note lists the step counts; what follows says how far they held.
+        return _Share(of=len(drawn), failing=failing, exact=False, how="; ".join(sample.notes[1:]) or "urw: uniform")

@@ -35,6 +35,7 @@ MEASURES: tuple[Column, ...] = (
         unit="interleavings",
         meaning="how many there are; of a sample, how many were run",
     ),
+    Column(name="share_how", dtype="str", unit="", meaning="how the share was found, and how far a sample was uniform"),
     Column(
         name="seconds",
         dtype="float64",
