@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from racewindow.cli import (
+    arrivals,
     bench,
     compare,
     first_bug,
@@ -48,6 +49,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "first-bug": first_bug.first_bug,
     "prove": prove.prove,
     "windows": windows.windows,
+    "arrivals": arrivals.arrivals,
     "replay": replay.replay,
     "timeline": timeline.timeline,
     "bench": bench.bench,
