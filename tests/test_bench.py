@@ -10,7 +10,8 @@ import pytest
 
 import racewindow as rw
 from racewindow.bench import subject
-from racewindow.cli import CLEAN, main
+from racewindow.cli import main
+from racewindow.cli.codes import CLEAN
 
 HOSTS = {"trio": subject.on_trio, "asyncio": subject.on_asyncio}
 
