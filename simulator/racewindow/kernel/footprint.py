@@ -32,6 +32,24 @@ def dependent(one: Footprint, other: Footprint) -> bool:
     return False
 
 
+def declared(point: Point) -> Footprint:
+    """What one step declared at its point or was seen to touch, where the host did not watch."""
+    if point.reads is None or point.writes is None:
+        return None
+    footprint: dict[str, int] = {}
+    _enter_declared(footprint, point)
+    return footprint
+
+
+def _enter_declared(footprint: dict[str, int], point: Point) -> None:
+    for resource in point.reads or ():
+        footprint[resource] = footprint.get(resource, 0) | READ
+    for resource in point.writes or ():
+        footprint[resource] = WRITE
+    for resource, write in point.touched or ():
+        footprint[resource] = footprint.get(resource, 0) | (WRITE if write else READ)
+
+
 def joined_by(points: Iterable[Point]) -> tuple[str, ...]:
     """The resources of which a stretch of steps waited for every contribution."""
     return tuple(resource for point in points for resource, how in point.uses or () if how == JOIN)
@@ -60,12 +78,7 @@ def footprint_of(points: Iterable[Point]) -> Footprint:
             return None
         for resource in memory:
             footprint[resource] = WRITE
-        for resource in point.reads or ():
-            footprint[resource] = footprint.get(resource, 0) | READ
-        for resource in point.writes or ():
-            footprint[resource] = WRITE
-        for resource, write in point.touched or ():
-            footprint[resource] = footprint.get(resource, 0) | (WRITE if write else READ)
+        _enter_declared(footprint, point)
         for resource, how in point.uses or ():
             footprint[resource] = footprint.get(resource, 0) | how
     return footprint
