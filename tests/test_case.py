@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import racewindow as rw
@@ -54,6 +55,22 @@ class SlowAfterCrash(Design):
 
     name = "slow-after-crash"
     handle_type = SlowHandle
+
+
+class TestChecksum:
+    def test_it_is_of_what_a_schedule_depends_on(self) -> None:
+        """A story under another name has the same; another text or granularity has not."""
+        plain = Scenario.parse("a: add m1; commit")
+        named = Scenario.parse("a: add m1; commit", name="one", goals=("crash-fired",), summary="s", link="l")
+        case = Case(implementation=SlowAfterCrash, scenario=plain)
+        others = (
+            {"scenario": Scenario.parse("a: add m1; commit; commit")},
+            {"topology": "same-handle"},
+            {"disk": "atomic"},
+            {"time": "adversarial"},
+        )
+        assert replace(case, scenario=named).checksum == case.checksum
+        assert len({case.checksum, *(replace(case, **other).checksum for other in others)}) == 5
 
 
 class TestAFaultOfOnesOwn:

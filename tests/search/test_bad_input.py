@@ -11,6 +11,7 @@ import pytest
 import trio
 
 import racewindow as rw
+from racewindow.kernel import Run
 from racewindow.search import strategy_named
 
 
@@ -102,6 +103,42 @@ class TestSubjects:
 
         found = rw.explore(subject, schedules=1, limits=rw.Limits(max_steps=50))
         assert (found.verdict, found.reason) == ("unknown", "schedule 0: max_steps=50 was reached")
+
+
+class TestResources:
+    """What a point declares."""
+
+    @pytest.mark.parametrize("names", [["x", "y"], ("x", "y"), {"y", "x"}, {"x": 1, "y": 2}])
+    @pytest.mark.parametrize("once", [False, True])
+    def test_any_iterable_of_names_will_do(self, names: Any, once: bool) -> None:
+        """Also one that can be read but once; a set comes in the same order everywhere."""
+        runs: list[Run] = []
+
+        async def subject(world: rw.World) -> None:
+            await world.point("p", reads=iter(sorted(names)) if once else names, writes=["z"])
+
+        rw.explore(subject, schedules=1, on_run=runs.append)
+        assert str(runs[0].trace[1]).endswith("p [reads x, y; writes z]")
+
+    @pytest.mark.parametrize("reads", ["x", ["x", 1], 7, [["x"]]])
+    def test_anything_else_is_said_at_once(self, reads: Any) -> None:
+        """A single name is easily taken for many of one letter each."""
+
+        async def subject(world: rw.World) -> None:
+            await world.point("p", reads=reads)
+
+        with pytest.raises(
+            rw.UsageError, match=r"reads=.*: give the names of resources, as in reads=\('cell', 'lock'\)"
+        ):
+            rw.explore(subject, schedules=1)
+
+    @pytest.mark.parametrize("resource", [["x"], 7])
+    def test_what_a_step_touched_has_a_name_too(self, resource: Any) -> None:
+        async def subject(world: rw.World) -> None:
+            world.touch(resource)
+
+        with pytest.raises(rw.UsageError, match="give the names of resources"):
+            rw.explore(subject, schedules=1)
 
 
 class Thing:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from tests.races import lost_update
 
 import racewindow as rw
 from racewindow.kernel import Limits, Run
@@ -32,16 +33,6 @@ WITHOUT_MEMORY: tuple[Strategy, ...] = (rw.RandomWalk(), rw.Burst(), rw.POS(), r
 
 each = pytest.mark.parametrize("strategy", ALL, ids=label_of)
 each_sampler = pytest.mark.parametrize("strategy", SAMPLERS, ids=label_of)
-
-
-async def lost_update(world: rw.World) -> None:
-    value = world.cell(0, name="v")
-
-    async def increment() -> None:
-        await value.write(await value.read() + 1)
-
-    await world.together(increment, increment)
-    world.check(value.value == 2, "lost-update")
 
 
 async def locks_and_children(world: rw.World) -> None:
