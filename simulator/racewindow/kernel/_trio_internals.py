@@ -87,6 +87,15 @@ def forget(task: TrioTask, runner: Any) -> None:
     GLOBAL_PARKING_LOT_BREAKER.pop(task, None)
 
 
+def armed_timers(runner: Any) -> list[tuple[float, list[TrioTask]]]:
+    """The deadlines that are still to come, each with the tasks it is about."""
+    return [
+        (deadline, list(scope._cancel_status._tasks))
+        for deadline, _, scope in runner.deadlines._heap
+        if scope._registered_deadline == deadline and scope._cancel_status is not None
+    ]
+
+
 def clear_leftovers(runner: Any, nursery: trio.Nursery) -> None:
     """Drop the wake-ups, deadlines and cancel scopes that abandoned tasks left behind in a long-lived nursery."""
     runner.runq.clear()
@@ -105,6 +114,7 @@ __all__ = [
     "Runner",
     "TaskStatus",
     "WaitTaskRescheduled",
+    "armed_timers",
     "cancel_at_point",
     "clear_leftovers",
     "current_runner",

@@ -89,7 +89,10 @@ def explore(
                 except Redundant:
                     continue
                 search.end(run)
-                to_confirm = index == 0 or (run.verdict == "failed" and not state["confirmed"])
+                stuck = bool(
+                    engine.stuck
+                )  # how long a step takes is no property of a schedule, and the next would take as long
+                to_confirm = not stuck and (index == 0 or (run.verdict == "failed" and not state["confirmed"]))
                 token = (
                     token_of(run, subject=name, checksum=checksum) if to_confirm or run.verdict != "passed" else None
                 )
@@ -113,7 +116,7 @@ def explore(
                     state["confirmed"] = run.verdict == "failed"
                     confirm_repeats(engine, subject, run, token, limits)
                 index += 1
-                if stop_at_first and run.verdict == "failed":
+                if stuck or (stop_at_first and run.verdict == "failed"):
                     return
             state["complete"] = bool(_account(strategy, search).exhaustive) and not search.begin(index)
         except KeyboardInterrupt:
