@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from racewindow.cli import bench, compare, first_bug, fuzz, list_, prove, replay, timeline, windows
+from racewindow.cli import bench, compare, curve, first_bug, fuzz, list_, prove, replay, timeline, windows
 from racewindow.cli._output import say
 from racewindow.cli.codes import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE
 from racewindow.errors import RacewindowError, ReplayDiverged
@@ -38,6 +38,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "windows": windows.windows,
     "replay": replay.replay,
     "timeline": timeline.timeline,
+    "curve": curve.curve,
     "bench": bench.bench,
     "compare": compare.compare,
 }

@@ -37,6 +37,11 @@ Preemptions = Annotated[int, typer.Option("--preemptions", help="prove up to thi
 NoShrink = Annotated[bool, typer.Option("--no-shrink", help="show a failure as it was found, not the simplest like it")]
 
 
+ShrinkExecutions = Annotated[
+    int, typer.Option("--shrink-executions", min=1, help="how many schedules shrinking one failure may run at most")
+]
+
+
 def cases_of(implementation_name: str, text: str, topology: list[str], disk: list[str], time: str) -> list[Any]:
     """One case for each topology and granularity."""
     from racewindow.implementations import implementation

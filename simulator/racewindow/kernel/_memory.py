@@ -2,7 +2,8 @@
 
 Two equal values of one schedule mean that its program stands where it stood, and will do again what it did then. So nothing may be
 missing. Whatever is of unknown make (an object of some C library, say) makes the whole value unknown, and so does code that looks at a
-clock or draws at random: it may do something else next time, although it remembers the same.
+real clock or draws at random: it may do something else next time, although it remembers the same. Of code that looks at the virtual
+clock, the time is a part of the value; of all other, only how long its timers have to go, which is not told here.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import gc
 import sys
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from contextvars import Context, ContextVar
-from functools import partial, partialmethod
+from dis import get_instructions
+from functools import cache, partial, partialmethod
 from itertools import chain
 from pathlib import Path
 from struct import calcsize
@@ -56,12 +58,21 @@ _ROOMS = ("__dict__", "__weakref__")
 _POINTER = calcsize("P")
 _TRIO_FOLDER = str(Path(trio.__file__).parent)
 
-_OUTSIDE = frozenset(
-    {"current_time", "now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
-    | {"move_on_at", "fail_at", "sleep_until", "deadline", "current_effective_deadline"}
+
+class _Clock:
+    """Stands for the virtual clock among what is remembered."""
+
+
+CLOCK = _Clock()
+_CLOCK_NAMES = frozenset(
+    {"current_time", "now", "move_on_at", "fail_at", "sleep_until", "deadline", "current_effective_deadline"}
+)
+"""Names by which code looks at the virtual clock, or waits for a moment of it: then the time is a part of what it remembers."""
+_OUTSIDE_NAMES = frozenset(
+    {"utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
     | {"random", "secrets", "urandom", "uuid1", "uuid4"}
-)  # fmt: skip
-"""Names by which code looks at what is no memory of its own: a clock, a deadline, chance."""
+)
+"""Names by which code looks at what nobody controls."""
 
 _KNOWN = sys.stdlib_module_names | {"trio", "outcome", "sniffio", "attr", "attrs", "sortedcontainers"}
 
@@ -75,7 +86,7 @@ def memory_of(roots: Iterable[Any], name: Name) -> Memory | None:
 
     Args:
         roots: coroutines, and whatever else tasks have to themselves.
-        name: gives a name to what is not to be looked into, and None for everything else.
+        name: gives a name to what is not to be looked into (the kernel's own things, and :data:`CLOCK`), and None for everything else.
     """
     parts: list[Hashable] = []
     seen: dict[int, int] = {}
@@ -136,10 +147,13 @@ def _told(one: Any, name: Name) -> tuple[Hashable, list[Any]]:
             return "", list(chain.from_iterable((variable.name, value) for variable, value in one.items()))
         case ContextVar():
             return one.name, []
-        case trio.CancelScope():  # its deadline is one of the timers, and time is left out
-            return (one._cancel_called, one.cancelled_caught, one.shield), []
         case trio.Nursery():
-            return one._closed, [_sorted(one.child_tasks, name), one.cancel_scope, one._pending_starts]
+            return one._closed, [
+                _sorted(one.child_tasks, name),
+                one.cancel_scope,
+                one._pending_starts,
+                one._pending_excs,
+            ]
     if isinstance(one, _FRAMED):
         return _frame(one)
     if isinstance(one, _ITERATORS):
@@ -172,18 +186,25 @@ def _frame(one: Any) -> tuple[Hashable, list[Any]]:
 
 
 def _globals_of(code: CodeType, variables: dict[str, Any]) -> list[Any]:
-    """The global variables that code uses. Raises _CannotTell where it looks outside."""
-    used = dict.fromkeys(_names(code))
-    if not _OUTSIDE.isdisjoint(used):
+    """The global variables that code uses, and the clock if it looks at it. Raises _CannotTell where it looks outside."""
+    used, global_names = _names(code)
+    if not _OUTSIDE_NAMES.isdisjoint(used):
         raise _CannotTell
-    return [variables[name] for name in used if name in variables]
+    clock = [] if _CLOCK_NAMES.isdisjoint(used) else [CLOCK]
+    return [*clock, *(variables[name] for name in global_names if name in variables)]
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+@cache
+def _names(code: CodeType) -> tuple[frozenset[str], tuple[str, ...]]:
+    """All names in a piece of code and in those within it, and those of global variables, in order."""
+    used = set(code.co_names)
+    global_names = dict.fromkeys(each.argval for each in get_instructions(code) if each.opname.endswith("_GLOBAL"))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            more, more_global = _names(constant)
+            used |= more
+            global_names |= dict.fromkeys(more_global)
+    return frozenset(used), tuple(global_names)
 
 
 def _instance(one: Any, name: Name) -> tuple[Hashable, list[Any]]:

@@ -96,6 +96,14 @@ def armed_timers(runner: Any) -> list[tuple[float, list[TrioTask]]]:
     ]
 
 
+def scope_state(scope: trio.CancelScope) -> tuple[float, float, bool, bool, bool, bool]:
+    """Its time relative to a beginning that is still to come, its deadline, and its flags; one that is over has no time left to tell of."""
+    over = scope._has_been_entered and scope._cancel_status is None
+    relative = getattr(scope, "_relative_deadline", inf)  # newer than the oldest supported trio
+    flags = scope._has_been_entered, scope._cancel_called, scope.cancelled_caught, scope._shield
+    return (inf, inf, *flags) if over else (relative, scope._deadline, *flags)
+
+
 def clear_leftovers(runner: Any, nursery: trio.Nursery) -> None:
     """Drop the wake-ups, deadlines and cancel scopes that abandoned tasks left behind in a long-lived nursery."""
     runner.runq.clear()
@@ -120,6 +128,7 @@ __all__ = [
     "current_runner",
     "disarm",
     "forget",
+    "scope_state",
     "trio_path",
     "trio_threads",
 ]

@@ -23,7 +23,7 @@ from outcome import Error, Outcome, Value, capture
 
 from racewindow.errors import Unsupported
 from racewindow.kernel._attributes import attributes_watched
-from racewindow.kernel._memory import Memory, memory_of
+from racewindow.kernel._memory import CLOCK, Memory, memory_of
 from racewindow.kernel._trio_internals import (
     GLOBAL_PARKING_LOT_BREAKER,
     GLOBAL_RUN_CONTEXT,
@@ -37,6 +37,7 @@ from racewindow.kernel._trio_internals import (
     current_runner,
     disarm,
     forget,
+    scope_state,
     trio_path,
     trio_threads,
 )
@@ -372,12 +373,15 @@ class TrioEngine(Engine):
         return self.idle(due)
 
     def waits(self) -> Hashable:
-        timers = sorted(
-            (round(deadline - self._clock.now, 6), sorted(self._name_of(task) for task in tasks))
-            for deadline, tasks in armed_timers(self._runner)
-        )
-        tasks = [(task.name, task.point.label, task.operation) for task in self.tasks if task.alive]
-        return repr((tasks, timers, self.timers_left))
+        timers = [
+            (self._from_now(deadline), sorted(self._name_of(task) for task in tasks))
+            for deadline, tasks in sorted(armed_timers(self._runner), key=lambda timer: timer[0])
+        ]
+        tasks = [(task.name, task.point.label, task.operation, task.at_point) for task in self.tasks if task.alive]
+        return repr((tasks, timers, self.timers_left, sorted(self._names.items())))
+
+    def _from_now(self, deadline: float) -> float:
+        return round(deadline - self._clock.now, 6)  # finer than that, the same wait is not always the same number
 
     def memory(self) -> Memory | None:
         around = copy_context()
@@ -402,7 +406,14 @@ class TrioEngine(Engine):
             return type(one).__name__, one.name
         if isinstance(one, Point):
             return "point", one.label
-        return type(one).__name__ if isinstance(one, Engine | World | Runner) else None
+        if isinstance(one, trio.CancelScope):
+            relative, deadline, *flags = scope_state(one)
+            return "scope", relative, self._from_now(deadline), *flags
+        if one is CLOCK:
+            return "now", self._clock.now
+        if isinstance(one, World):
+            return "world", one._cells
+        return type(one).__name__ if isinstance(one, Engine | Runner) else None
 
     def kill(self, process: Process) -> list[Task]:
         killed = super().kill(process)

@@ -18,7 +18,7 @@ from racewindow.search.bounded import Bounded
 from racewindow.search.dpor import DPOR
 from racewindow.search.happens_before import happens_before_class
 from racewindow.search.random_walk import RandomWalk
-from racewindow.search.strategy import Account, Accountable, Budgeted, Reducing, Redundant, Search, Strategy
+from racewindow.search.strategy import Account, Accountable, Attached, Budgeted, Reducing, Redundant, Search, Strategy
 
 CLASSES_MAX = 1000
 """So many schedules of a sampler have their happens-before class noted: enough for an estimate, and no burden on long campaigns."""
@@ -77,6 +77,8 @@ def explore(
         index = 0
         if isinstance(search, Reducing):
             search.observe(engine)
+        if isinstance(search, Attached):
+            search.attach(engine)
         try:
             while schedules is None or index < schedules:
                 if time_limit_s is not None and time.monotonic() - started > time_limit_s:
