@@ -28,7 +28,14 @@ SAMPLERS: tuple[Strategy, ...] = (
     rw.Timed(),
     rw.Auto(),
 )
-ALL: tuple[Strategy, ...] = (*SAMPLERS, rw.Bounded(), rw.Bounded(None), rw.Bounded(delays=2), rw.Bounded(1, 2))
+ALL: tuple[Strategy, ...] = (
+    *SAMPLERS,
+    rw.States(),
+    rw.Bounded(),
+    rw.Bounded(None),
+    rw.Bounded(delays=2),
+    rw.Bounded(1, 2),
+)
 WITHOUT_MEMORY: tuple[Strategy, ...] = (rw.RandomWalk(), rw.Burst(), rw.POS(), rw.Timed())
 
 each = pytest.mark.parametrize("strategy", ALL, ids=label_of)

@@ -15,8 +15,10 @@ from racewindow.sessions.stories import story
 
 TWO_CLIENTS = "a: add m1; commit; reload | b: add m2; commit; reload"
 
-STRATEGY_HELP = "random-walk, burst, pct, pos, urw, surw, timed, bounded, delays, auto or replay; parameters after a colon: pct:depth=5"
-
+STRATEGY_HELP = (
+    "random-walk, burst, pct, pos, urw, surw, timed, bounded, delays, dpor, states, auto or replay; "
+    "parameters after a colon: pct:depth=5"
+)
 Implementation = Annotated[
     str, typer.Argument(help="name of an implementation ('racewindow list'), module:Class or file.py:Class")
 ]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from contextvars import Context, ContextVar
 from dis import get_instructions
-from functools import cache, partial, partialmethod
+from functools import cache, lru_cache, partial, partialmethod
 from itertools import chain
 from pathlib import Path
 from struct import calcsize
@@ -209,11 +209,7 @@ def _names(code: CodeType) -> tuple[frozenset[str], tuple[str, ...]]:
 
 def _instance(one: Any, name: Name) -> tuple[Hashable, list[Any]]:
     kind = type(one)
-    if any(_hides(base) for base in kind.__mro__):
-        raise _CannotTell
-    inside: list[Any] = [kind]
-    for base in kind.__mro__:
-        inside += [_slot(one, each) for each in vars(base).values() if isinstance(each, MemberDescriptorType)]
+    inside: list[Any] = [kind, *(_slot(one, slot) for slot in _slots(kind))]  # type: ignore[arg-type]  # a class can be hashed
     with suppress(AttributeError):
         inside.append(object.__getattribute__(one, "__dict__"))  # whoever watches the class need not know
     if isinstance(one, dict):
@@ -228,13 +224,20 @@ def _instance(one: Any, name: Name) -> tuple[Hashable, list[Any]]:
     return value.__repr__(one) if value else "", inside
 
 
-def _hides(kind: type[Any]) -> bool:
-    """Whether its instances have room for something that no attribute shows, as those of C libraries do."""
-    if kind in _BASES or issubclass(kind, BaseException):
-        return False
-    shown = sum(isinstance(each, MemberDescriptorType) or name in _ROOMS for name, each in vars(kind).items())
-    base: type[Any] = kind.__base__  # type: ignore[assignment]  # only object has none
-    return kind.__basicsize__ > base.__basicsize__ + _POINTER * shown
+@lru_cache(maxsize=1024)
+def _slots(kind: type[Any]) -> tuple[MemberDescriptorType, ...]:
+    """The slots of its instances. Raises _CannotTell where they have room for more, as those of C libraries do."""
+    slots: list[MemberDescriptorType] = []
+    for each in kind.__mro__:
+        if each in _BASES or issubclass(each, BaseException):
+            continue
+        mine = [value for value in vars(each).values() if isinstance(value, MemberDescriptorType)]
+        shown = len(mine) + sum(name in vars(each) for name in _ROOMS)
+        base: type[Any] = each.__base__  # type: ignore[assignment]  # only object has none
+        if each.__basicsize__ > base.__basicsize__ + _POINTER * shown:
+            raise _CannotTell
+        slots += mine
+    return tuple(slots)
 
 
 def _sorted(members: Iterable[Any], name: Name) -> tuple[Any, ...]:
