@@ -197,8 +197,10 @@ class Engine(ABC):
             self.violations.append(Violation(kind=type(leaf).__name__, detail=str(leaf) or repr(leaf), step=self.step))
         self.stopping = True
 
-    def interrupt(self, where: str) -> None:
-        """The running step takes too long, another thread says: the schedule is over with it."""
+    def interrupt(self, where: str) -> bool:
+        """The running step takes too long, another thread says: the schedule is over with it. False: it ended meanwhile."""
+        if not self.points:
+            return False
         point = self.points[-1]
         name = point.task.name if point.task else ""
         self.stuck = (
@@ -206,6 +208,7 @@ class Engine(ABC):
             f"control; it was in {where}"
         )
         self.stopping = True
+        return True
 
     def kill(self, process: Process) -> list[Task]:
         """Abandon every task of ``process`` where it stands, without running its ``finally`` blocks."""

@@ -23,8 +23,8 @@ class Limits:
         max_steps: steps of one schedule.
         time: ``idle`` moves virtual time when nothing else can run; ``adversarial`` lets the next timer fire at any moment.
         timers_max: with ``adversarial``, how many timers may fire early in one schedule.
-        step_limit_s: real seconds that one step may take. A step that never gives up control is interrupted then; what it waits for in
-            a library written in C cannot be.
+        step_limit_s: processor seconds that one step may take. A step that never gives up control is interrupted then; one that waits
+            for something real, or is at work in a library written in C, is not.
 
     Raises:
         UsageError: for an unknown ``time``, or a bound below zero.

@@ -10,10 +10,10 @@ import ctypes
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from racewindow.errors import Unsupported
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from racewindow.kernel.engine import Engine
 
 _POLL_S = 0.5  # between two looks at most
-_DEBUGGERS = ("bdb", "pdb")
 
 
 class Interrupted(BaseException):
@@ -31,7 +30,7 @@ class Interrupted(BaseException):
 
 @contextmanager
 def watched(engine: Engine) -> Iterator[None]:
-    """Within the block, steps that ``engine`` executes in this thread may not take longer than ``limits.step_limit_s``."""
+    """Within the block, steps that ``engine`` executes in this thread may not take more processor time than ``limits.step_limit_s``."""
     stop = threading.Event()
     thread = threading.Thread(
         target=_watch, args=(engine, threading.get_ident(), stop), name="racewindow-watchdog", daemon=True
@@ -49,29 +48,24 @@ def watched(engine: Engine) -> Iterator[None]:
 
 
 def _watch(engine: Engine, ident: int, stop: threading.Event) -> None:
+    used_s = _processor_clock(ident)
     schedule: object = None
     steps = 0
-    stood_s = 0.0
-    last = time.monotonic()
+    since_s = 0.0
     while not stop.wait(min(_POLL_S, engine.limits.step_limit_s / 4)):
-        now = time.monotonic()
-        points = engine.points
-        if points and points is schedule and len(points) == steps:
-            stood_s += min(now - last, 2 * _POLL_S)  # a process that was stopped for a while was not at work
-        else:
-            schedule, steps, stood_s = points, len(points), 0.0
-        last = now
+        points, now_s = engine.points, used_s()
+        if not points or points is not schedule or len(points) != steps:
+            schedule, steps, since_s = points, len(points), now_s
         frame = sys._current_frames().get(ident)
-        if stood_s >= engine.limits.step_limit_s and frame is not None and not _in_a_debugger(frame):
+        if now_s - since_s >= engine.limits.step_limit_s and frame is not None:
             code = frame.f_code
-            engine.interrupt(f"{code.co_qualname} ({Path(code.co_filename).name}:{frame.f_lineno})")
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Interrupted))
-            stood_s = 0.0  # and again, should somebody catch it
+            if engine.interrupt(f"{code.co_qualname} ({Path(code.co_filename).name}:{frame.f_lineno})"):
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Interrupted))
+            since_s = now_s  # and again, should somebody catch it
 
 
-def _in_a_debugger(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_globals.get("__name__") in _DEBUGGERS:
-            return True
-        frame = frame.f_back
-    return False
+def _processor_clock(ident: int) -> Callable[[], float]:
+    """What a thread has used of the processor: a machine that is busy, and a debugger that waits, are not the subject's fault."""
+    if sys.platform == "win32" or not hasattr(time, "pthread_getcpuclockid"):
+        return time.process_time
+    return partial(time.clock_gettime, time.pthread_getcpuclockid(ident))
