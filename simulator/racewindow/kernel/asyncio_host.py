@@ -81,7 +81,7 @@ class AsyncioEngine(Engine):
     host = "asyncio"
 
     def __init__(self) -> None:
-        self.point = type("PointOfEngine", (_AsyncPoint,), {"__slots__": (), "engine": self})  # type: ignore[method-assign]
+        self.point = type("PointOfEngine", (_AsyncPoint,), {"__slots__": (), "engine": self})
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
@@ -105,9 +105,6 @@ class AsyncioEngine(Engine):
         return _running.get() or self.at_work
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
-
-    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
-        raise AssertionError("it is a class, made with the engine")
 
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -220,7 +217,7 @@ class AsyncioEngine(Engine):
             )
         except BaseException as error:
             self.task_failed(error)
-        self.stopping = True
+        self.stop()
 
     def complain(self, context: dict[str, Any]) -> None:
         """What asyncio would log: a callback that failed, or an exception that nobody retrieved."""
@@ -229,7 +226,7 @@ class AsyncioEngine(Engine):
             return
         if isinstance(error, RacewindowError) and not isinstance(error, InvariantViolation):
             self.fatal = error
-            self.stopping = True
+            self.stop()
         self.note(f"{context.get('message', 'error')}: {error!r}")
 
     # -- completions ---------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class Engine(ABC):
     """The books of the schedule that is being executed. One engine serves many schedules, one after the other."""
 
     host: str
+    point: type[Point]
 
     def __init__(self) -> None:
         self.observing = False  # whether the host watches what each step uses
@@ -81,6 +82,7 @@ class Engine(ABC):
         self.points: list[Point] = []
         self.violations: list[Violation] = []
         self.at_work: Task | None = None  # whose step it is
+        self.disturbed = True  # whether something else happened than that a task went from one point to the next
         self.stopping = self.closed = self.serial = False
         self.fatal: BaseException | None = None
         self.result: Any = None
@@ -191,11 +193,15 @@ class Engine(ABC):
         if self.fatal is None and not self.violations:
             leaf = leaves[0]
             self.violations.append(Violation(kind=type(leaf).__name__, detail=str(leaf) or repr(leaf), step=self.step))
-        self.stopping = True
+        self.stop()
+
+    def stop(self) -> None:
+        """The schedule is over when the running step is."""
+        self.stopping = self.disturbed = True
 
     def kill(self, process: Process) -> list[Task]:
         """Abandon every task of ``process`` where it stands, without running its ``finally`` blocks."""
-        process.crashed = True
+        process.crashed = self.disturbed = True
         self.use_anything()
         killed = [task for task in self.tasks if task.alive and task.process is process]
         for task in killed:
@@ -283,8 +289,6 @@ class Engine(ABC):
 
     # -- what hosts provide --------------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]: ...
     @abstractmethod
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None: ...
     @abstractmethod

@@ -26,9 +26,13 @@ class Point:
     Awaiting a point parks the running task until the strategy chooses it again. It is a checkpoint in trio's sense: a
     cancelled task gets its ``Cancelled`` here.
 
+    Raises:
+        UsageError: it has no label.
+
     Attributes:
         label: what the task is about to do, for example ``commit/archive.write``.
-        reads, writes: the resources that the step will touch; ``None`` when nobody declared them, which means *anything*.
+        reads, writes: the resources that the step will touch; ``None`` when nobody declared them, which means *anything*. Declaring one
+            says that the other is empty.
         touched: what the step was seen to touch beyond its declaration, as ``(resource, is_write)`` pairs.
         uses: what the host saw it use, as ``(resource, how)`` pairs; see :mod:`racewindow.kernel.footprint`.
         observed: it starts in a wait of the host's own, and what it touches is seen: nobody has to declare it.
@@ -55,6 +59,10 @@ class Point:
     )
 
     def __init__(self, label: str, reads: Resources | None = None, writes: Resources | None = None) -> None:
+        if not label:
+            raise UsageError("a point needs a label: it is how traces, charts and tokens name the place")
+        if reads is not writes:  # not both None
+            reads, writes = reads or (), writes or ()
         self.label = label
         self.reads = reads
         self.writes = writes
@@ -125,7 +133,6 @@ class Task:
 
     __slots__ = (
         "alive",
-        "at_point",
         "handle",
         "index",
         "name",
@@ -133,8 +140,7 @@ class Task:
         "parent",
         "point",
         "process",
-        "run",
-        "send",
+        "resume",
         "timer_s",
         "waits_for",
         "woken",
@@ -152,11 +158,9 @@ class Task:
         self.point.observed = True
         self.woken = -1
         self.alive = True
-        self.at_point = False
         self.handle = handle
         self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
-        self.send: Callable[[Any], Any] | None = None
-        self.run: Callable[..., Any] | None = None  # calls something in the task's context
+        self.resume: Any = None  # a function that goes on with it from its point, in its context
         self.timer_s = 0.0
 
     def __repr__(self) -> str:
