@@ -90,13 +90,20 @@ class Engine(ABC):
         self.timers_left = limits.timers_max if limits.time == "adversarial" else 0
         self.root_process = Process("main")
         self._names = {CLOCK_ROLE: 1}
-        self.clock_task = Task(CLOCK_ROLE, -1, parent=None, process=self.root_process)
+        self._clock_task: Task | None = None
         self.last: Task | None = None  # whom the strategy chose last, while it can go on
         self.to_advance: deque[Task] = deque()
         self.quiet_waits: list[tuple[Callable[[], object], float]] = []
         self.rests: list[
             int
         ] = []  # numbers of steps after which nothing could run, and waiting for that or for time ended
+
+    @property
+    def clock_task(self) -> Task:
+        """Time itself, which takes a step when it passes."""
+        if self._clock_task is None:
+            self._clock_task = Task(CLOCK_ROLE, -1, None, self.root_process)
+        return self._clock_task
 
     @property
     def current(self) -> Task | None:
@@ -107,13 +114,14 @@ class Engine(ABC):
 
     def unique_name(self, wanted: str) -> str:
         """``wanted``, or ``wanted.2`` and so on: roles are unique within a schedule and the same in every replay."""
-        count = self._names.get(wanted, 0) + 1
-        name = wanted
-        if count > 1:
-            while (name := f"{wanted}.{count}") in self._names:  # somebody asked for just that name
-                count += 1
-        self._names[wanted] = count
-        self._names.setdefault(name, 1)
+        names = self._names
+        if wanted not in names:
+            names[wanted] = 1
+            return wanted
+        count = names[wanted] + 1
+        while (name := f"{wanted}.{count}") in names:  # somebody asked for just that name
+            count += 1
+        names[wanted], names[name] = count, 1
         return name
 
     def new_task(self, name: str, *, process: Process | None = None, operation: str | None = None) -> Task:
@@ -121,17 +129,12 @@ class Engine(ABC):
         parent = self.current
         if self.observing:
             self.use(f"name:{name}", WRITE)
-        task = Task(
-            self.unique_name(name),
-            len(self.tasks),
-            parent=parent,
-            process=process or (parent.process if parent else self.root_process),
-            operation=operation if operation is not None else (parent.operation if parent else ""),
-        )
-        if task.operation:
-            task.point.label = f"{task.operation}/start"
-        task.point.task = task
-        task.alive = not task.process.crashed  # what a dying step still starts never runs
+        if process is None:
+            process = parent.process if parent else self.root_process
+        if operation is None:
+            operation = parent.operation if parent else ""
+        task = Task(self.unique_name(name), len(self.tasks), parent, process, operation)
+        task.alive = not process.crashed  # what a dying step still starts never runs
         self.tasks.append(task)
         return task
 

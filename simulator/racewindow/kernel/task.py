@@ -146,19 +146,18 @@ class Task:
         "woken",
     )
 
-    def __init__(
-        self, name: str, index: int, *, parent: Task | None, process: Process, operation: str = "", handle: Any = None
-    ) -> None:
+    def __init__(self, name: str, index: int, parent: Task | None, process: Process, operation: str = "") -> None:
         self.name = name
         self.index = index
         self.parent = parent
         self.process = process
         self.operation = operation
-        self.point = Point("start")
-        self.point.observed = True
+        self.point = point = Point(f"{operation}/start" if operation else "start")
+        point.task = self
+        point.observed = True
         self.woken = -1
         self.alive = True
-        self.handle = handle
+        self.handle: Any = None
         self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
         self.resume: Any = None  # a function that goes on with it from its point, in its context
         self.timer_s = 0.0

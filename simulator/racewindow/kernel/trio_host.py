@@ -86,13 +86,15 @@ class TrioEngine(Engine):
         super().reset(limits)
         self._clock.now = 0.0
         self._records: dict[Any, Task] = {}
-        self.names = Names(self)
+        if self.observing:
+            self.names = Names(self)
 
     # -- what its steps use --------------------------------------------------------------------------------------------
 
     def observe(self) -> None:
         if not self.observing:
             self.observing = True
+            self.names = Names(self)
             self._observation.enter_context(primitives_observed(self))
 
     def use_primitive(self, primitive: Any, how: int) -> None:
@@ -179,7 +181,8 @@ class TrioEngine(Engine):
             return
         handle.coro = self._root(subject)
         handle.context = copy_context()
-        self._runner.reschedule(handle, None)
+        handle._next_send_fn = handle.coro.send
+        self.enabled.append(task)
         self._keep_books(task, handle)
 
     def _root_ended(self, handle: Any) -> bool:
