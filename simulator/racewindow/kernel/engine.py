@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from math import inf
 from typing import Any, Protocol, TypeVar
 
@@ -372,5 +372,11 @@ def function_name(function: Any) -> str:
     """A short role for a task that runs ``function``: its name without module, class, ``<locals>`` and leading underscores."""
     while isinstance(function, partial):
         function = function.func
-    name = function if isinstance(function, str) else getattr(function, "__qualname__", type(function).__name__)
-    return str(name).rpartition(".")[2].strip("_<>") or "task"
+    return _short(
+        str(function if isinstance(function, str) else getattr(function, "__qualname__", type(function).__name__))
+    )
+
+
+@cache
+def _short(qualified: str) -> str:
+    return qualified.rpartition(".")[2].strip("_<>") or "task"

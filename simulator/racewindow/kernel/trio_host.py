@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
 from functools import cache, partial
 from math import inf
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn, TypeVar
@@ -519,12 +520,8 @@ def _never_raised() -> NoReturn:
     raise AssertionError("an abort function ran what it was given to raise later")
 
 
-def _counter(handle: Any) -> int:
-    return int(handle._counter)
-
-
-def _index(task: Task) -> int:
-    return task.index
+_counter = attrgetter("_counter")
+_index = attrgetter("index")
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------
