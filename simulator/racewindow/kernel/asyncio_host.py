@@ -23,7 +23,7 @@ from outcome import Error, Value
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel._asyncio_labels import await_label, is_plumbing
 from racewindow.kernel._asyncio_loop import Context, KernelLoop, KernelTask, Park
-from racewindow.kernel._unwind import unwind
+from racewindow.kernel._unwind import Uncollected, unwind
 from racewindow.kernel.calls import Blocked, Call, innermost
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.run import Limits, Run
@@ -428,17 +428,18 @@ class AsyncioEngine(Engine):
     def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
         self.reset(limits)
         asyncio._set_running_loop(self.loop)
-        try:
-            self._launch(self.new_task("main"), self._root(subject), advance=False)
-            reason = self._run(chooser)
-            self._look_for_untold()
-            return self.finish(reason)
-        finally:
-            self.close_books()
+        with Uncollected():
             try:
-                self._dispose()
+                self._launch(self.new_task("main"), self._root(subject), advance=False)
+                reason = self._run(chooser)
+                self._look_for_untold()
+                return self.finish(reason)
             finally:
-                asyncio._set_running_loop(None)
+                self.close_books()
+                try:
+                    self._dispose()
+                finally:
+                    asyncio._set_running_loop(None)
 
     def _run(self, chooser: Chooser) -> str:
         loop, ready, max_steps = self.loop, self.loop.ready, self.limits.max_steps

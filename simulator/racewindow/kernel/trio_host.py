@@ -39,7 +39,7 @@ from racewindow.kernel._trio_internals import (
     trio_threads,
 )
 from racewindow.kernel._trio_observed import WAITS, Names, primitives_observed
-from racewindow.kernel._unwind import async_generators_unwound, unwind
+from racewindow.kernel._unwind import Uncollected, async_generators_unwound, unwind
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
@@ -245,15 +245,16 @@ class TrioEngine(Engine):
     def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
         self.reset(limits)
         context, host_task = GLOBAL_RUN_CONTEXT, GLOBAL_RUN_CONTEXT.task
-        self._start_root(subject)
-        try:
-            return self.finish(self._loop(chooser, context))
-        finally:
-            self.close_books()
+        with Uncollected():
+            self._start_root(subject)
             try:
-                self._dispose(context)
+                return self.finish(self._loop(chooser, context))
             finally:
-                context.task = host_task
+                self.close_books()
+                try:
+                    self._dispose(context)
+                finally:
+                    context.task = host_task
 
     def _loop(self, chooser: Chooser, context: Any) -> str:
         runner, points, enabled = self._runner, self.points, self.enabled
