@@ -74,6 +74,15 @@ RUNS: tuple[Column, ...] = (
     _TOKEN,
 )
 
+CAMPAIGN: tuple[Column, ...] = (
+    _IMPLEMENTATION,
+    _SCENARIO,
+    _TOPOLOGY,
+    _DISK,
+    Column(name="strategy", dtype="category", unit="", meaning="how the schedules of the job were chosen"),
+    *RUNS,
+)
+
 WINDOWS: tuple[Column, ...] = (
     _IMPLEMENTATION,
     _SCENARIO,
@@ -266,6 +275,11 @@ def describe(columns: Sequence[Column]) -> pd.DataFrame:
 def runs_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
     """Build a frame of schedules with the columns `RUNS` from mappings, or from sequences in column order."""
     return _build(RUNS, rows, "runs")
+
+
+def campaign_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
+    """Build a frame of schedules of several jobs with the columns `CAMPAIGN` from mappings, or from sequences in column order."""
+    return _build(CAMPAIGN, rows, "campaign")
 
 
 def windows_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
