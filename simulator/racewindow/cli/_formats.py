@@ -107,10 +107,8 @@ class Report:
         """The whole report in one line."""
         verdicts = [result.verdict for result in self.results]
         said = ", ".join(f"{verdicts.count(each)} {each}" for each in dict.fromkeys(sorted(verdicts)))
-        failures = self.campaign.failures
-        return (
-            f"{said or 'nothing was run'}; {self.campaign.schedules} schedules, {failures} failed, {self.seconds:.0f} s"
-        )
+        done = self.campaign
+        return f"searches: {said or 'none'}; schedules: {done.schedules}, {done.failures} failed; {self.seconds:.0f} s"
 
 
 def _row(results: Sequence[CaseResult]) -> dict[str, str]:
