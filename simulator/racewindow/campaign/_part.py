@@ -90,14 +90,20 @@ _one_at_a_time = (
 )  # a worker of a cluster may have several threads, and the kernel watches trio's classes process-wide
 
 
-def do_range(job: Job, part_of: Range, seed: int, time_limit_s: float | None, keep_rows: bool) -> Part:
+def do_range(
+    job: Job, part_of: Range, seed: int, time_limit_s: float | None, keep_rows: bool, deadline: float | None = None
+) -> Part:
     """Do one range: what a worker is sent.
+
+    It may wait in a queue before it begins, so where the clock is the same one there is a ``deadline`` (of ``time.time()``), too.
 
     A subject that breaks its side of the bargain (it does not repeat itself, its observer fails) makes its own job ``unknown``, with the
     reason, and nobody else's.
     """
     started = time.monotonic()
     with _one_at_a_time:
+        if deadline is not None and time_limit_s is not None:
+            time_limit_s = max(1e-9, min(time_limit_s, deadline - time.time()))
         try:
             if isinstance(job.how, Proof):
                 part, found = _proof(job, job.how, part_of, time_limit_s)
@@ -230,11 +236,13 @@ class Sum:
         self.schedules = self.failures = self._sampled = 0
         self._seconds = 0.0
         self._interrupted = False
+        self._whole = 0  # parts that were done as planned
 
     def add(self, part: Part) -> None:
         """Take a part in."""
         if self._head is None or part.number < self._head.number:
             self._head = replace(part, rows=None)
+        self._whole += part.whole
         self.schedules += part.schedules
         self.failures += part.failures
         self._sampled += part.sampled
@@ -256,7 +264,7 @@ class Sum:
 
     @property
     def result(self) -> CaseResult | None:
-        """What the job showed; None: nothing of it was begun."""
+        """What the job showed; None: nothing of it was begun, or time cut it short before it could tell anything."""
         case = self._job.case
         if case.not_applicable:
             return CaseResult(case=case, verdict="not-applicable", reason=case.not_applicable)
@@ -271,6 +279,8 @@ class Sum:
             verdict, reason = "unknown", self._unknown[1]
         else:
             verdict, reason = self._seen.judge(head.verdict if proved else "passed", head.reason if proved else "")
+        if verdict == "unknown" and not self._whole and self._head is not None:
+            return None
         return CaseResult(
             case=case,
             verdict=verdict,

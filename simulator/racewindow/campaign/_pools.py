@@ -6,6 +6,7 @@ that was killed again and again, a cluster that went away), and a campaign would
 
 from __future__ import annotations
 
+import importlib
 import signal
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
@@ -21,7 +22,13 @@ BACKENDS = ("local", "dask")
 
 
 class Pool(Protocol):
-    """Somebody who does ranges."""
+    """Somebody who does ranges.
+
+    Attributes:
+        far: on machines with clocks of their own.
+    """
+
+    far: bool
 
     @property
     def capacity(self) -> int:
@@ -47,6 +54,7 @@ class ThisProcess:
     """Does a range when it is submitted."""
 
     capacity = 1
+    far = False
 
     def submit(self, work: Work, *arguments: object) -> Future[Part]:
         future: Future[Part] = Future()
@@ -67,15 +75,19 @@ class ThisProcess:
 
 
 class Processes:
-    """Processes of this machine.
+    """Processes of this machine. They are there when this returns: their start is not taken from anybody's time limit.
 
     Args:
         jobs: how many.
     """
 
+    far = False
+
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self.capacity = jobs + 1  # one more than there are workers, so that none waits for the next
+        for started in [self._executor().submit(_start) for _ in range(jobs)]:
+            started.result()
 
     def submit(self, work: Work, *arguments: object) -> Future[Part]:
         future: Future[Part] = self._executor().submit(work, *arguments)
@@ -101,6 +113,11 @@ class Processes:
             self._executor().shutdown(wait=True, kill_workers=True)
 
 
+def _start() -> None:
+    """What takes a process long when it is new."""
+    importlib.import_module("racewindow.campaign._part")
+
+
 def _leave_interrupts_to_the_parent() -> None:
     """Ctrl-C goes to all processes of a terminal; the one that adds up decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -117,7 +134,9 @@ class DaskCluster:
         UsageError: Dask is not installed, nobody answers there, or there is no worker.
     """
 
-    def __init__(self, scheduler: str, *, timeout_s: float = 10.0) -> None:
+    far = True
+
+    def __init__(self, scheduler: str, *, timeout_s: float = 30.0) -> None:
         try:
             from distributed import Client
         except ImportError as error:

@@ -32,7 +32,7 @@ class Campaign:
 
     Attributes:
         plan: what it was to do.
-        results: one for each job of which something was run, in the order of the plan.
+        results: one for each job that came to a verdict, in the order of the plan; time may have cut others short.
         ranges: how many were done, those of an earlier run included.
         resumed: how many of them an earlier run had done.
         deaths: how many workers died.
@@ -184,7 +184,8 @@ class _Driver:
         left = self._left()
         limit = None if left is None else max(left, 1e-9)
         job = self.plan.jobs[part_of.job]
-        future = self.pool.submit(do_range, job, part_of, self.plan.seed, limit, self.folder is not None)
+        deadline = None if limit is None or self.pool.far else time.time() + limit
+        future = self.pool.submit(do_range, job, part_of, self.plan.seed, limit, self.folder is not None, deadline)
         self._at_work[future] = part_of
 
     def _collect(self, done: set[Future[Part]]) -> None:

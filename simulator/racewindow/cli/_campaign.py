@@ -60,13 +60,13 @@ def run(order: Order) -> int:
     from racewindow.campaign import Folder, campaign, pool_of
     from racewindow.campaign.corpus import Corpus, Entry
 
-    started = time.monotonic()
     plan = order.plan
     corpus = None if order.corpus is None else Corpus(order.corpus)
     if corpus is not None:
         corpus.entries()  # whatever is wrong in there is said before an hour is spent
     folder = None if order.runs is None else Folder(order.runs, plan)
     pool = pool_of(order.jobs, backend=order.backend, scheduler=order.scheduler)
+    started = time.monotonic()
     try:
         replays = [] if corpus is None else list(_replay(corpus, plan))
     except KeyboardInterrupt:
@@ -106,7 +106,8 @@ def _code(report: Report) -> int:
         one.outcome == "failed" for one in report.replays
     ):
         return VIOLATION
-    unknown = done.lost or report.without_verdict or any(result.verdict == "unknown" for result in report.results)
+    # A time limit that cut the campaign short is told in the report, and is nothing to stop a merge; a run that shows nothing is.
+    unknown = done.lost or not report.results or any(result.verdict == "unknown" for result in report.results)
     return UNKNOWN if unknown or any(one.outcome == "lost" for one in report.replays) else CLEAN
 
 
@@ -206,7 +207,7 @@ def _progress(plan: Plan) -> Iterator[Callable[[Part, bool], None]]:
             nonlocal failures
             failures += part.failures
             bar.set_postfix(failures=failures, refresh=False)
-            if again:
+            if again and not bar.disable:
                 bar.initial += part.schedules  # what an earlier run did says nothing about the rate of this one
             bar.update(part.schedules)
 

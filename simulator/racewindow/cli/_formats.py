@@ -59,7 +59,7 @@ class Report:
 
     @property
     def without_verdict(self) -> tuple[str, ...]:
-        """Cases of which nothing was run, because the time was up or the workers were gone."""
+        """Cases that came to no verdict, because the time was up or the workers were gone."""
         begun = {result.case.name for result in self.results}
         return tuple(dict.fromkeys(job.case.name for job in self.campaign.plan.jobs if job.case.name not in begun))
 
@@ -94,12 +94,13 @@ class Report:
             )
         if done.timed_out:
             waiting = len(done.plan.jobs) - len(self.results)
-            lines.append(
-                "the time was up" + (f" before {waiting} of {len(done.plan.jobs)} searches began" if waiting else "")
-            )
+            of = f" before {waiting} of {len(done.plan.jobs)} searches came to a verdict" if waiting else ""
+            lines.append(f"the time was up{of}")
         if done.lost:
             lines.append(done.lost)
-        lines += [f"nothing was run of {name}" for name in self.without_verdict]
+        if self.without_verdict:
+            names = ", ".join(self.without_verdict[:3]) + (", ..." if len(self.without_verdict) > 3 else "")
+            lines.append(f"without any verdict: {len(self.without_verdict)} cases ({names})")
         return lines
 
     @property
@@ -194,7 +195,7 @@ def json_of(report: Report) -> str:
         "lost": done.lost,
         "interrupted": done.interrupted,
         "timed_out": done.timed_out,
-        "not_begun": list(report.without_verdict),
+        "without_verdict": list(report.without_verdict),
         "seed": done.plan.seed,
         "seconds": round(report.seconds, 2),
     }
@@ -239,9 +240,9 @@ def junit_of(report: Report) -> str:
             ElementTree.SubElement(case, "skipped", message=_xml(result.reason))
             counts["skipped"] += 1
     for name in report.without_verdict:
-        case = ElementTree.SubElement(suite, "testcase", classname="not begun", name=_xml(name), time="0")
-        _problem(case, "error", "unknown", "nothing was run of it", "; ".join(report.notes))
-        counts["errors"] += 1
+        case = ElementTree.SubElement(suite, "testcase", classname="without a verdict", name=_xml(name), time="0")
+        ElementTree.SubElement(case, "skipped", message=_xml("; ".join(report.notes)))
+        counts["skipped"] += 1
     suite.attrib |= {"tests": str(len(suite)), "time": f"{report.seconds:.3f}"}
     suite.attrib |= {name: str(count) for name, count in counts.items()}
     root = ElementTree.Element("testsuites")
