@@ -43,12 +43,13 @@ ALLOWED: dict[str, set[str]] = {
         "charts",
         "statistics",
     },
+    "racewindow.campaign": {"errors", "kernel", "search", "sessions", "experiments", "frames", "campaign"},
     "racewindow.bench": {"search", "bench"},
     "racewindow.charts": {"errors", "frames", "charts"},
     "racewindow.implementations": {"errors", "kernel", "disk", "sessions", "implementations"},
     "racewindow.implementations.designs": {"errors", "kernel", "disk", "sessions", "implementations.designs"},
 }
-FACES = ("racewindow.cli", "racewindow.__main__")
+FACES = ("racewindow.cli", "racewindow.pytest_plugin", "racewindow.__main__")
 
 
 @cache
@@ -210,6 +211,8 @@ HEAVY = {"pandas", "matplotlib", "scipy", "joblib", "jinja2", "pyarrow", "agents
         ("racewindow.disk", set()),
         ("racewindow.sessions", set()),
         ("racewindow.cli", set()),
+        ("racewindow.campaign", set()),
+        ("racewindow.pytest_plugin", {"pytest"}),
         ("oncestore", set()),
         ("oncestore._cli", set()),
         ("racewindow.experiments", {"pandas", "pyarrow"}),

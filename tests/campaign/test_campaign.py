@@ -20,7 +20,7 @@ from racewindow.campaign import _plan as plans
 from racewindow.campaign._part import Sum, do_range
 from racewindow.experiments import fuzz, prove
 
-RACE = rw.case("path-lock", "two-commits", disk="atomic")
+RACE = rw.case("copy-on-write", "after-completion", disk="atomic")
 SAFE = rw.case("reference", "two-commits", disk="atomic")
 
 
@@ -180,8 +180,8 @@ class TestResume:
     @pytest.mark.slow
     def test_a_driver_that_is_killed(self, tmp_path: Path) -> None:
         """SIGKILL after the third range; then the same again, on two processes."""
-        story = ("fuzz", "path-lock", "two-commits", "--topology", "same-store", "--disk", "atomic")
-        argv = (*story, "--schedules", "4000", "--no-shrink", "--runs")
+        story = ("fuzz", "copy-on-write", "after-completion", "--topology", "same-store", "--disk", "atomic")
+        argv = (*story, "--schedules", "3500", "--no-shrink", "--runs")
         code = (
             "import os, signal, sys\nfrom racewindow.campaign import _folder\nwrite = _folder.Folder.write\n"
             "def writes(self, part):\n    write(self, part)\n"
@@ -192,8 +192,8 @@ class TestResume:
         assert killed.returncode == -signal.SIGKILL
         again = [sys.executable, "-m", "racewindow", *argv, str(tmp_path / "runs"), "--jobs", "2", "--json"]
         assert subprocess.run(again, check=False, stdout=subprocess.DEVNULL).returncode == 1
-        rows = Folder(tmp_path / "runs", plan_of([RACE], strategies=[rw.RandomWalk()], schedules=4000)).runs()
-        assert rows[list(fuzz(RACE, schedules=1).runs.columns)].equals(fuzz(RACE, schedules=4000).runs)
+        rows = Folder(tmp_path / "runs", plan_of([RACE], strategies=[rw.RandomWalk()], schedules=3500)).runs()
+        assert rows[list(fuzz(RACE, schedules=1).runs.columns)].equals(fuzz(RACE, schedules=3500).runs)
 
 
 class Dying(ThisProcess):
@@ -245,7 +245,7 @@ class TestDeaths:
         mark = tmp_path / "died"
 
         class Mortal(RACE.implementation):  # type: ignore[misc,name-defined]
-            name = "path-lock"
+            name = "copy-on-write"
             armed = str(mark)
 
             def __init__(self, env: Any) -> None:

@@ -70,7 +70,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def plan(monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setattr(plans, "RANGE_MIN", 25)
-    case = rw.case("path-lock", "two-commits", disk="atomic")
+    case = rw.case("copy-on-write", "after-completion", disk="atomic")
     return plan_of([case], strategies=[rw.RandomWalk(), rw.PCT()], schedules=300)
 
 

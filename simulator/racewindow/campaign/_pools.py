@@ -143,7 +143,7 @@ class DaskCluster:
             raise UsageError(
                 "a campaign on a Dask cluster needs distributed: pip install 'racewindow[cluster]'"
             ) from error
-        self._scheduler, self._timeout_s = scheduler, timeout_s
+        self._scheduler = scheduler
         try:
             self._client = Client(scheduler, timeout=timeout_s, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -191,7 +191,7 @@ class DaskCluster:
 
     def close(self, *, at_once: bool) -> None:
         self._executor.shutdown(wait=False)
-        self._client.close(timeout=self._timeout_s)
+        self._client.close(timeout=2)
 
 
 def pool_of(jobs: int = 1, *, backend: str = "local", scheduler: str = "") -> Pool:
