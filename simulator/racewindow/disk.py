@@ -202,7 +202,7 @@ class Disk:
         await self._point(label or self._label(path, mode), reads=_way_to(path), writes=_entry_of(path))
         file = DiskFile(self, self._opened(path, mode), path)
         self._world.touch(f"file:{file.node.id}", write=True)
-        file.node.data += data
+        self._fill(file.node, file.node.data + data)
         return file
 
     # -- whole-file calls, for stores whose storage has no handles -----------------------------------------------------
@@ -218,7 +218,7 @@ class Disk:
             node = self._new(is_directory=False)
             self._change([(parent, name, node)])
         self._world.touch(f"file:{node.id}", write=True)
-        node.data = data
+        self._fill(node, data)
 
     async def move(self, source: str, target: str, *, label: str = "") -> None:
         """Move one file over another in one call, making the target's directories where they are missing."""
@@ -409,6 +409,9 @@ class Disk:
         for child in node.entries.values():
             self._settle(child, persistence)
 
+    def _fill(self, node: _Node, data: bytes) -> None:
+        node.data = data
+
     def _fsync(self, node: _Node) -> None:
         if self._failing_fsyncs:
             self._world.touch_anything()  # whose fsync is the one to fail
@@ -445,7 +448,7 @@ class DiskFile:
         """Append; volatile until :meth:`fsync`."""
         resource = f"file:{self.node.id}"
         await self._disk._point(self._disk._label(self._path, "append"), reads=(resource,), writes=(resource,))
-        self.node.data += data
+        self._disk._fill(self.node, self.node.data + data)
 
     async def fsync(self) -> None:
         """Make the content durable, whoever wrote it. The file's name is another matter. Raises OSError (EIO)."""

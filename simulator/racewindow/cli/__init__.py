@@ -14,7 +14,20 @@ from typing import Any
 
 import typer
 
-from racewindow.cli import bench, compare, first_bug, fuzz, list_, prove, replay, timeline, windows
+from racewindow.cli import (
+    arrivals,
+    bench,
+    compare,
+    first_bug,
+    fuzz,
+    list_,
+    prove,
+    replay,
+    serve_design,
+    server,
+    timeline,
+    windows,
+)
 from racewindow.cli._output import say
 from racewindow.cli.codes import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE
 from racewindow.errors import RacewindowError, ReplayDiverged
@@ -36,10 +49,13 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "first-bug": first_bug.first_bug,
     "prove": prove.prove,
     "windows": windows.windows,
+    "arrivals": arrivals.arrivals,
     "replay": replay.replay,
     "timeline": timeline.timeline,
     "bench": bench.bench,
     "compare": compare.compare,
+    "server": server.server,
+    "serve-design": serve_design.serve_design,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
