@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from racewindow.search import RandomWalk as RandomWalk
     from racewindow.search import Replay as Replay
     from racewindow.search import Shrunk as Shrunk
+    from racewindow.search import States as States
     from racewindow.search import Timed as Timed
     from racewindow.search import count as count
     from racewindow.search import explore as explore
@@ -96,6 +97,7 @@ _LAZY = {
             "RandomWalk",
             "Replay",
             "Shrunk",
+            "States",
             "Timed",
             "count",
             "explore",

@@ -92,12 +92,15 @@ class Disk:
         world: whose points the calls are.
         granularity: ``suspending`` or ``atomic``; also an attribute, for stores that keep their data elsewhere.
         hide: prefix of paths that labels leave out, for example ``sessions/s/``.
+        new_root: the way to the root is not durable until ``make_root`` made it so.
 
     Raises:
         UsageError: for another granularity.
     """
 
-    def __init__(self, world: World, granularity: Granularity = "suspending", *, hide: str = "") -> None:
+    def __init__(
+        self, world: World, granularity: Granularity = "suspending", *, hide: str = "", new_root: bool = False
+    ) -> None:
         if granularity not in GRANULARITIES:
             raise UsageError(f"unknown granularity {granularity!r}: use one of {', '.join(GRANULARITIES)}")
         self._world = world
@@ -106,11 +109,19 @@ class Disk:
         self._hide = hide
         self._nodes = 1
         self._root = _Node(0, is_directory=True)
+        self._new_root = new_root
+        self._root_in_doubt = new_root
         self._pending: list[_Change] = []
         self._locks: dict[str, DiskLock] = {}
         self._failing_fsyncs = 0
 
     # -- the Storage protocol ------------------------------------------------------------------------------------------
+
+    async def make_root(self, *, label: str = "") -> None:
+        """Make the way to the root durable; no step where it has been so from the beginning."""
+        if self._new_root:
+            await self._point(label or "root.make", writes=("durable:",))
+            self._root_in_doubt = False
 
     async def read(self, path: str, *, label: str = "") -> bytes:
         """The bytes of a file. Raises FileNotFoundError."""
@@ -262,6 +273,8 @@ class Disk:
         if persistence != "lose-unsynced":
             self._commit({node for change in self._pending for node, _, _ in change})
         self._pending.clear()
+        if persistence == "lose-unsynced" and self._root_in_doubt:
+            self._root.durable_entries.clear()  # durable or not, there is no way to them
         self._settle(self._root, persistence)
         for path, lock in self._locks.items():
             # Notes are never fsynced. Held or waited for they are by nobody any more, so these are new ones.

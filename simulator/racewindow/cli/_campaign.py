@@ -36,7 +36,7 @@ class Order:
         runs: folder that keeps every schedule, or None.
         jobs, backend, scheduler: who does the work.
         outputs: a format, and the file it goes to; None: stdout.
-        shrink: make failures as simple as they get.
+        shrink_executions: budget for making a failure as simple as it gets; 0: it is shown as it was found.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Order:
     backend: str = "local"
     scheduler: str = ""
     outputs: Sequence[tuple[str, Path | None]] = field(default=(("text", None),))
-    shrink: bool = True
+    shrink_executions: int = 2_000
 
 
 def run(order: Order) -> int:
@@ -76,7 +76,7 @@ def run(order: Order) -> int:
     left = None if order.time_limit_s is None else max(1e-9, order.time_limit_s - (time.monotonic() - started))
     with _progress(plan) as on_part:
         done = campaign(plan, pool=pool, folder=folder, time_limit_s=left, on_part=on_part, say=say)
-    results, stories = _shrunk(done.results, shrink=order.shrink and not done.interrupted)
+    results, stories = _shrunk(done.results, executions=0 if done.interrupted else order.shrink_executions)
     if corpus is not None:
         known = {(one.owner, one.kinds) for one in replays if one.outcome == "failed"}
         for story in stories:
@@ -158,7 +158,7 @@ def _replay(corpus: Corpus, plan: Plan) -> Iterator[Replayed]:
             yield Replayed(owner=name, token=entry.token, kinds=entry.kinds, outcome=what, reason=reason, text=text)
 
 
-def _shrunk(results: Sequence[CaseResult], *, shrink: bool) -> tuple[list[CaseResult], list[Story]]:
+def _shrunk(results: Sequence[CaseResult], *, executions: int) -> tuple[list[CaseResult], list[Story]]:
     """Shrink and tell one failure of each kind: the same bug shows in many cases, and its story is the same in all of them."""
     from racewindow import charts
 
@@ -168,11 +168,11 @@ def _shrunk(results: Sequence[CaseResult], *, shrink: bool) -> tuple[list[CaseRe
     for result in results:
         if result.first is not None and (kinds := _kinds(result.first.violations)) not in seen:
             seen.add(kinds)
-            if shrink:
+            if executions:
                 try:
-                    result = result.shrink()
+                    result = result.shrink(max_executions=executions)
                 except KeyboardInterrupt:
-                    shrink = False
+                    executions = 0
                     say("interrupted while shrinking: the others are shown as they were found")
                 except RacewindowError as error:
                     say(f"not shrunk: {error}")

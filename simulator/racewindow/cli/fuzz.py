@@ -16,6 +16,7 @@ from racewindow.cli._arguments import (
     Json,
     NoShrink,
     Seed,
+    ShrinkExecutions,
     Time,
     TimeLimit,
     Topologies,
@@ -25,6 +26,7 @@ from racewindow.cli._arguments import (
 from racewindow.cli._formats import parsed
 from racewindow.cli._output import examine
 from racewindow.errors import UsageError
+from racewindow.search import EXECUTIONS
 
 
 def fuzz(
@@ -50,6 +52,7 @@ def fuzz(
     seed: Seed = 0,
     time_limit: TimeLimit = None,
     no_shrink: NoShrink = False,
+    shrink_executions: ShrinkExecutions = EXECUTIONS,
     as_json: Json = False,
     profile: Annotated[
         str | None,
@@ -95,7 +98,7 @@ def fuzz(
                 )
                 for case in cases
             ),
-            shrink=not no_shrink,
+            shrink_executions=0 if no_shrink else shrink_executions,
             as_json=as_json,
         )
     if as_json and output:
@@ -112,7 +115,7 @@ def fuzz(
         backend=backend,
         scheduler=scheduler,
         outputs=parsed(["json"] if as_json else output or ["text"]),
-        shrink=not no_shrink,
+        shrink_executions=0 if no_shrink else shrink_executions,
     )
     return _campaign.run(order)
 
