@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "charts",
         "statistics",
     },
+    "racewindow.campaign": {"errors", "kernel", "search", "sessions", "experiments", "frames", "campaign"},
     "racewindow.bench": {"search", "bench"},
     "racewindow.servers": {"errors", "kernel.violation", "sessions", "frames", "statistics", "servers"},
     "racewindow.serving": {"errors", "kernel.task", "kernel.world", "disk", "sessions", "serving"},
@@ -50,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "racewindow.implementations": {"errors", "kernel", "disk", "sessions", "implementations"},
     "racewindow.implementations.designs": {"errors", "kernel", "disk", "sessions", "implementations.designs"},
 }
-FACES = ("racewindow.cli", "racewindow.__main__")
+FACES = ("racewindow.cli", "racewindow.pytest_plugin", "racewindow.__main__")
 
 
 @cache
@@ -212,6 +213,8 @@ HEAVY = {"pandas", "matplotlib", "scipy", "joblib", "jinja2", "pyarrow", "agents
         ("racewindow.disk", set()),
         ("racewindow.sessions", set()),
         ("racewindow.cli", set()),
+        ("racewindow.campaign", set()),
+        ("racewindow.pytest_plugin", {"pytest"}),
         ("oncestore", set()),
         ("oncestore._cli", set()),
         ("racewindow.experiments", {"pandas", "pyarrow"}),

@@ -44,7 +44,9 @@ from racewindow.frames._matrix import matrix_frame as matrix_frame
 from racewindow.frames._matrix import tally as tally
 from racewindow.frames._measures import MEASURES as MEASURES
 from racewindow.frames._measures import measures_frame as measures_frame
+from racewindow.frames._runs import CAMPAIGN as CAMPAIGN
 from racewindow.frames._runs import RUNS as RUNS
+from racewindow.frames._runs import campaign_frame as campaign_frame
 from racewindow.frames._runs import runs_frame as runs_frame
 from racewindow.frames._timeline import Row as Row
 from racewindow.frames._timeline import Timeline as Timeline
