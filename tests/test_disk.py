@@ -752,7 +752,7 @@ class TestModel:
 
         def shallow(self: Disk, directories: set[object]) -> None:
             for change in list(self._pending):
-                for directory, name, node in change:
+                for directory, name, node in change.entries:
                     if directory in directories:
                         if node is None:
                             directory.durable_entries.pop(name, None)

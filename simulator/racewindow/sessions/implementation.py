@@ -6,7 +6,7 @@ enough; :mod:`racewindow.implementations.designs` has examples.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -166,6 +166,11 @@ class Environment:
         for process in self.processes:
             process.memory = ("memory",)
         return self._shared
+
+    @property
+    def state(self) -> Hashable | None:
+        """Storage and whatever else stores share, as a value; None: it cannot be told, for something was put into ``shared``."""
+        return None if self._shared else (self.disk.state, tuple(sorted(self._serials.items())))
 
     def serial(self, kind: str) -> str:
         """A fresh id, ``kind-1`` and so on: ids must not differ from run to run."""
