@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "racewindow.kernel": {"errors", "kernel"},
     "racewindow.search": {"errors", "kernel", "search", "frames", "statistics"},
     "racewindow.strategies": {"errors", "kernel", "search", "sessions"},
-    "racewindow.frames": {"errors"},
+    "racewindow.frames": {"errors", "frames"},
     "racewindow.disk": {"errors", "kernel"},
     "racewindow.sessions": {"errors", "kernel", "disk", "sessions"},
     "racewindow.sessions.invariants": {"kernel.violation", "sessions"},
