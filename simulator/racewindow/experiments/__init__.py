@@ -5,6 +5,8 @@ from racewindow.experiments._compare import Budget as Budget
 from racewindow.experiments._compare import Comparison as Comparison
 from racewindow.experiments._compare import compare as compare
 from racewindow.experiments._compare import prepare as prepare
+from racewindow.experiments._crashes import CrashesResult as CrashesResult
+from racewindow.experiments._crashes import crashes as crashes
 from racewindow.experiments._first_bug import FirstBug as FirstBug
 from racewindow.experiments._first_bug import first_bug as first_bug
 from racewindow.experiments._fuzz import fuzz as fuzz

@@ -6,6 +6,7 @@ and not a ``KeyError``. One module for each experiment.
 """
 
 from racewindow.frames._columns import BLOCKED as BLOCKED
+from racewindow.frames._columns import CRASH_OUTCOMES as CRASH_OUTCOMES
 from racewindow.frames._columns import FAILING as FAILING
 from racewindow.frames._columns import OUTCOME as OUTCOME
 from racewindow.frames._columns import OUTCOMES as OUTCOMES
@@ -21,6 +22,10 @@ from racewindow.frames._columns import conform as conform
 from racewindow.frames._columns import describe as describe
 from racewindow.frames._columns import kinds as kinds
 from racewindow.frames._columns import require as require
+from racewindow.frames._crashes import CRASH_POINTS as CRASH_POINTS
+from racewindow.frames._crashes import CRASHES as CRASHES
+from racewindow.frames._crashes import crash_points as crash_points
+from racewindow.frames._crashes import crashes_frame as crashes_frame
 from racewindow.frames._first_bug import FIRST_BUG as FIRST_BUG
 from racewindow.frames._first_bug import LOGRANK as LOGRANK
 from racewindow.frames._first_bug import RATES as RATES

@@ -256,12 +256,14 @@ class History:
         """All that was recorded, as a value. Of the numbers of the steps it keeps the order only: nothing else is judged."""
         steps = [step for call in self.calls for step in (call.invoked, call.returned)]
         steps += [step for handover in self.handovers for step in (handover.step, handover.ended)]
-        steps += [each.step for each in (*self.seen, *self.faults)]
+        steps += [seen.step for seen in self.seen] + [fault.step for fault in self.faults]
         steps += [step for step, _, _ in self.observations]
         rank = {step: place for place, step in enumerate(sorted({step for step in steps if step is not None}))}
         calls = tuple(
-            (call.client, call.index, rank[call.invoked], rank.get(call.returned or -1), call.outcome)
-            + (call.messages, call.task, call.error, call.store)
+            (
+                *(call.client, call.index, rank[call.invoked], rank.get(call.returned or -1)),
+                *(call.outcome, call.messages, call.task, call.error, call.store),
+            )
             for call in self.calls
         )
         handovers = tuple(
