@@ -4,6 +4,8 @@ Colour is never the only channel (a hatch, a word or a shape says the same), and
 was sampled, and with how many schedules.
 """
 
+from ._crashes import crash_atlas as crash_atlas
+from ._crashes import crashes as crashes
 from ._first_bug import first_bug as first_bug
 from ._matrix import matrix as matrix
 from ._report import report as report
@@ -18,6 +20,8 @@ from ._windows import windows as windows
 __all__ = [
     "MEANINGS",
     "atlas",
+    "crash_atlas",
+    "crashes",
     "first_bug",
     "matrix",
     "report",

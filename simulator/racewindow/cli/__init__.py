@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from racewindow.cli import bench, compare, first_bug, fuzz, list_, prove, replay, timeline, windows
+from racewindow.cli import bench, compare, crashes, first_bug, fuzz, list_, prove, replay, timeline, windows
 from racewindow.cli._output import say
 from racewindow.cli.codes import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE
 from racewindow.errors import RacewindowError, ReplayDiverged
@@ -36,6 +36,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "first-bug": first_bug.first_bug,
     "prove": prove.prove,
     "windows": windows.windows,
+    "crashes": crashes.crashes,
     "replay": replay.replay,
     "timeline": timeline.timeline,
     "bench": bench.bench,

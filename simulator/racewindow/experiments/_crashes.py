@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from racewindow.disk import PERSISTENCE
 from racewindow.errors import UsageError
-from racewindow.experiments._stricken import FAULTS, Fault, Stricken, stricken
+from racewindow.experiments._stricken import Stricken, stricken
 from racewindow.experiments._strikes import Blow, Strike, Strikes
 from racewindow.frames import Timeline, crashes_frame
 from racewindow.kernel.engine import Chooser, Engine
@@ -23,11 +23,12 @@ from racewindow.search.bounded import Bounded
 from racewindow.sessions.case import Case
 from racewindow.sessions.history import History
 from racewindow.sessions.invariants import report
+from racewindow.sessions.scenario import FAULTS, Fault
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WAYS_MAX = 256  # what a loss of power may leave at one point, as far as it is tried
+WAYS_MAX = 64  # what a loss of power may leave at one point, as far as it is tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class CrashesResult:
         baseline: the kinds of violation that the same story shows without a fault.
         schedules: run to their end.
         complete: every cell is there; if not, ``reason`` says why.
+        not_applicable: why this fault says nothing about the implementation; empty when it does.
         interrupted: the user stopped it; what is here is what was found until then.
         seconds: wall-clock time taken.
     """
@@ -59,6 +61,7 @@ class CrashesResult:
     baseline: tuple[str, ...] = ()
     schedules: int = 0
     complete: bool = True
+    not_applicable: str = ""
     reason: str = ""
     interrupted: bool = False
     seconds: float = field(default=0.0, repr=False)
@@ -158,7 +161,8 @@ def crashes(
             )
             maps[-1].explore_all()
 
-    reason = next(replace(case, scenario=story.scenario).not_applicable for story in stories.values())
+    not_applicable = next(replace(case, scenario=story.scenario).not_applicable for story in stories.values())
+    reason = not_applicable
     if not reason:
         try:
             run_on(case.implementation.host, work)
@@ -177,6 +181,7 @@ def crashes(
         baseline=tuple(baseline),
         schedules=sum(each.schedules for each in maps),
         complete=not reason,
+        not_applicable=not_applicable,
         reason=reason,
         interrupted=interrupted,
         seconds=time.monotonic() - started,

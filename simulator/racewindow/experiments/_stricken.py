@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Literal
 
 from racewindow.errors import UsageError
-from racewindow.sessions.scenario import Client, Operation, Scenario
+from racewindow.sessions.scenario import Client, Fault, Operation, Scenario
 from racewindow.sessions.stories import story
-
-Fault = Literal["process-crash", "power-loss", "cancel"]
-FAULTS: tuple[Fault, ...] = ("process-crash", "power-loss", "cancel")
 
 _KINDS = ("crash", "power-loss", "cancel")
 
@@ -96,10 +92,11 @@ def _after(client: Client, other: str) -> Client:
 
 
 def _one_more(scenario: Scenario, trigger: str, taken: set[str]) -> Client:
-    """One more add and commit, and a look at what is live then."""
+    """One more add and commit, by a client whose handle is as fresh as the fault, and a look at what is live then."""
     message = next(f"m{number}" for number in count(1) if f"m{number}" not in scenario.messages)
     operations = (
         Operation(kind="after", argument=trigger),
+        Operation(kind="reload"),
         Operation(kind="add", argument=message),
         Operation(kind="commit"),
         Operation(kind="reload"),

@@ -6,11 +6,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from racewindow.experiments._stricken import Fault, Stricken
+from racewindow.experiments._stricken import Stricken
 from racewindow.kernel.engine import Chooser, Engine
 from racewindow.kernel.task import Process, Task
 from racewindow.sessions.history import ENDED, History
 from racewindow.sessions.implementation import Environment
+from racewindow.sessions.scenario import Fault
 
 
 class Strike(NamedTuple):
