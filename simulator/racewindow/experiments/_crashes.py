@@ -363,8 +363,7 @@ class _Map:
 
     def _cut_off(self, cell: Cell, blows: list[Blow], last: _Ending) -> _Ending:
         """There is more that a loss of power may leave here than was to be tried."""
-        told = {"outcome": "unknown", "schedules": 0}
-        row = self._write(cell, blows, told, last.run) | {}
+        row = self._write(cell, blows, {"outcome": "unknown"}, last.run)
         row["persisted" if len(cell) == 1 else "second_persisted"] = f"more than {self.ways_max} ways"
         return replace(last, row=row)
 
