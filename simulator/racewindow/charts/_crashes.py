@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Transform
 
 from racewindow.charts._ribbon import PLAIN, broken, filled
-from racewindow.charts._style import INK, MUTED, PAPER, Look, elide, looks, meaning, style, text_width
+from racewindow.charts._style import INK, MUTED, PAPER, Look, elide, figure_of, looks, meaning, style, text_width
 from racewindow.errors import UsageError
 from racewindow.frames import crash_points, kinds
 
@@ -60,11 +61,13 @@ def crashes(frame: pd.DataFrame, *, ax: Axes | None = None, legend: bool = True,
     if ax is None:
         return _composed(panels, legend=legend, width=width)[1][0]
     with style():
-        room = ax.get_window_extent().width
-        for key, rows in panels.items():
-            _panel(ax, key, rows, _looks_of(panels), room * 72 / ax.figure.dpi)
+        extent, dpi = ax.get_window_extent(), figure_of(ax).dpi
+        room = extent.width * 72 / dpi
+        key, rows = next(iter(panels.items()), (("", "", "", ""), []))
+        _panel(ax, key, rows, _looks_of(panels), room)
         if legend:
-            _legend(ax, panels, below=_label_room(panels) + 8)
+            below = (0.0, -(_label_room(panels) + 8) / (extent.height * 72 / dpi))
+            _legend(ax, panels, corner="upper left", at=below, of=ax.transAxes, room=room)
         return ax
 
 
@@ -105,7 +108,7 @@ def _composed(panels: Mapping[tuple[str, ...], Rows], *, legend: bool, width: fl
             )
             + 14
         )
-        foot = FOOT + 14 * ((_legend_length(drawn) - 1) // 3) if legend else 0.0
+        foot = FOOT + 14 * (_columns(drawn, width * 72 - 2 * MARGIN)[1] - 1) if legend else 0.0
         heights = [(HEAD, max(1, len(rows)) * ROW, _label_room({key: rows})) for key, rows in drawn.items()]
         height = sum(map(sum, heights)) + foot + 2 * MARGIN
         figure = plt.figure(figsize=(width, height / 72), layout="none")
@@ -120,7 +123,8 @@ def _composed(panels: Mapping[tuple[str, ...], Rows], *, legend: bool, width: fl
             axes.append(ax)
             top -= head + tall + low
         if legend:
-            _legend(axes[-1], drawn, below=heights[-1][2] + 8)
+            at = (MARGIN / (width * 72), MARGIN / height)
+            _legend(axes[-1], drawn, corner="lower left", at=at, of=figure.transFigure, room=width * 72 - 2 * MARGIN)
         return figure, axes
 
 
@@ -238,11 +242,23 @@ def _outcomes(panels: Mapping[tuple[str, ...], Rows]) -> list[str]:
     return [outcome for outcome in MARKS if outcome in seen]
 
 
-def _legend_length(panels: Mapping[tuple[str, ...], Rows]) -> int:
-    return len(_outcomes(panels)) + len(_looks_of(panels))
+def _columns(panels: Mapping[tuple[str, ...], Rows], room: float) -> tuple[int, int]:
+    """How many columns the legend has in so much room, and how many lines."""
+    said = [MARKS[outcome][1] for outcome in _outcomes(panels)] + [meaning(kind) for kind in _looks_of(panels)]
+    wide = max((text_width(each, NUMBER) for each in said), default=0.0) + 46
+    columns = max(1, min(3, int(room / wide)))
+    return columns, -(-len(said) // columns)
 
 
-def _legend(ax: Axes, panels: Mapping[tuple[str, ...], Rows], *, below: float) -> None:
+def _legend(
+    ax: Axes,
+    panels: Mapping[tuple[str, ...], Rows],
+    *,
+    corner: str,
+    at: tuple[float, float],
+    of: Transform,
+    room: float,
+) -> None:
     handles: list[Any] = []
     for outcome in _outcomes(panels):
         mark = _mark(outcome, 0, 0, 13)
@@ -250,15 +266,12 @@ def _legend(ax: Axes, panels: Mapping[tuple[str, ...], Rows], *, below: float) -
         handles.append(mark)
     handles += [Patch(label=meaning(kind), **filled(look)) for kind, look in _looks_of(panels).items()]
     if handles:
-        height = ax.get_window_extent().height * 72 / ax.figure.dpi
-        where = (0.0, -below / height)
-        legend = ax.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=where,
-            ncols=3,
-            frameon=False,
-            fontsize=NUMBER,
-            borderaxespad=0,
-        )
-        legend.set_in_layout(True)
+        columns, _ = _columns(panels, room)
+        look: dict[str, Any] = {
+            "ncols": columns,
+            "frameon": False,
+            "fontsize": NUMBER,
+            "borderaxespad": 0,
+            "loc": corner,
+        }
+        ax.legend(handles=handles, bbox_to_anchor=at, bbox_transform=of, **look)
