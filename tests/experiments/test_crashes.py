@@ -23,7 +23,7 @@ from racewindow.kernel.task import Task
 from racewindow.kernel.token import Token
 from racewindow.sessions.case import Case
 from racewindow.sessions.history import History
-from racewindow.sessions.scenario import Fault, Scenario, Topology
+from racewindow.sessions.scenario import CrashFault, Scenario, Topology
 
 ADD = "a: add m1"
 COMMIT = "a: add m1; commit nowait; wait"
@@ -94,7 +94,7 @@ def every_fate(case: Case, striker: str, script: tuple[int, ...]) -> Iterator[tu
                 tried += [(*taken[:place], other) for other in range(1, chooser.asked[place])]
 
 
-def by_force(case: Case, fault: Fault, policy: str, points: int, second: int = -1) -> list[tuple[int, int, str]]:
+def by_force(case: Case, fault: CrashFault, policy: str, points: int, second: int = -1) -> list[tuple[int, int, str]]:
     """(point, second point, kinds of violation) of every cell, in any order."""
     story = stricken(case.scenario, fault, policy, strikes=1 + (second >= 0))
     struck = replace(case, scenario=story.scenario)
@@ -109,19 +109,19 @@ def by_force(case: Case, fault: Fault, policy: str, points: int, second: int = -
     return found
 
 
-def mapped(case: Case, fault: Fault, policy: str) -> list[tuple[int, int, str]]:
+def mapped(case: Case, fault: CrashFault, policy: str) -> list[tuple[int, int, str]]:
     result = crashes(case, fault=fault, policies=[policy] if policy else ["lose-unsynced"])
     return [(row.point, row.second, row.violation) for row in result.frame.itertuples()]
 
 
-SMALL: list[tuple[str, str, Fault, str, Topology]] = [
+SMALL: list[tuple[str, str, CrashFault, str, Topology]] = [
     ("reference", ADD, "process-crash", "", "same-store"),
     ("reference", ADD, "process-crash", "", "separate-stores"),
     ("reference-without-fsync", ADD, "power-loss", "torn", "same-store"),
     ("path-lock", COMMIT, "process-crash", "", "separate-stores"),
     ("locked-intent", ADD, "process-crash", "", "same-store"),
 ]
-LARGER: list[tuple[str, str, Fault, str, Topology]] = [
+LARGER: list[tuple[str, str, CrashFault, str, Topology]] = [
     ("reference", ADD, "power-loss", "any", "same-store"),
     ("reference-without-live-fsync", ADD, "power-loss", "any", "same-store"),
     ("locked-intent", COMMIT, "process-crash", "", "same-store"),
@@ -134,7 +134,7 @@ EVERY = [*SMALL, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGE
 class TestByBruteForce:
     @pytest.mark.parametrize(("implementation", "text", "fault", "policy", "topology"), EVERY)
     def test_the_map_is_what_every_schedule_says(
-        self, implementation: str, text: str, fault: Fault, policy: str, topology: Topology
+        self, implementation: str, text: str, fault: CrashFault, policy: str, topology: Topology
     ) -> None:
         subject = case(implementation, text, topology)
         found = mapped(subject, fault, policy)
@@ -240,7 +240,7 @@ class TestCells:
 
     def test_more_delays_mean_more_schedules_for_each_cell(self) -> None:
         subject = case("path-lock", ADD)
-        none, one = (crashes(subject, delays=delays).frame for delays in (0, 1))
+        none, one = (crashes(subject, delays=delays, merging=False).frame for delays in (0, 1))
         assert len(none) == len(one)
         assert (none["schedules"] == 1).all()
         assert (one["schedules"] > 1).all()

@@ -4,8 +4,10 @@ Colour is never the only channel (a hatch, a word or a shape says the same), and
 was sampled, and with how many schedules.
 """
 
+from ._arrivals import arrivals as arrivals
 from ._crashes import crash_atlas as crash_atlas
 from ._crashes import crashes as crashes
+from ._double import double as double
 from ._first_bug import first_bug as first_bug
 from ._matrix import matrix as matrix
 from ._report import report as report
@@ -19,9 +21,11 @@ from ._windows import windows as windows
 
 __all__ = [
     "MEANINGS",
+    "arrivals",
     "atlas",
     "crash_atlas",
     "crashes",
+    "double",
     "first_bug",
     "matrix",
     "report",

@@ -14,7 +14,21 @@ from typing import Any
 
 import typer
 
-from racewindow.cli import bench, compare, crashes, first_bug, fuzz, list_, prove, replay, timeline, windows
+from racewindow.cli import (
+    arrivals,
+    bench,
+    compare,
+    crashes,
+    first_bug,
+    fuzz,
+    list_,
+    prove,
+    replay,
+    serve_design,
+    server,
+    timeline,
+    windows,
+)
 from racewindow.cli._output import say
 from racewindow.cli.codes import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE
 from racewindow.errors import RacewindowError, ReplayDiverged
@@ -37,10 +51,13 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "prove": prove.prove,
     "windows": windows.windows,
     "crashes": crashes.crashes,
+    "arrivals": arrivals.arrivals,
     "replay": replay.replay,
     "timeline": timeline.timeline,
     "bench": bench.bench,
     "compare": compare.compare,
+    "server": server.server,
+    "serve-design": serve_design.serve_design,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

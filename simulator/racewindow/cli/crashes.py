@@ -25,7 +25,7 @@ from racewindow.cli._arguments import (
 from racewindow.cli._output import print_json, say
 from racewindow.cli.codes import CLEAN, INTERRUPTED, UNKNOWN, VIOLATION
 from racewindow.disk import PERSISTENCE
-from racewindow.sessions.scenario import FAULTS
+from racewindow.sessions.scenario import CRASH_FAULTS
 
 MARKS = {"ok": ".", "failed": "X", "infeasible": "-", "unknown": "?"}
 
@@ -33,7 +33,7 @@ MARKS = {"ok": ".", "failed": "X", "infeasible": "-", "unknown": "?"}
 def crashes(
     implementation: Implementation,
     scenario: ScenarioText = "a: add m1; commit nowait; wait",
-    fault: Annotated[list[str], typer.Option("--fault", help=f"{', '.join(FAULTS)} or all; may be repeated")] = ["all"],  # noqa: B006
+    fault: Annotated[list[str], typer.Option("--fault", help=f"{', '.join(CRASH_FAULTS)} or all")] = ["all"],  # noqa: B006
     policy: Annotated[
         list[str],
         typer.Option(
@@ -56,7 +56,7 @@ def crashes(
 
     if output is not None:
         drawable(output)
-    faults = several(fault, FAULTS, "fault")
+    faults = several(fault, CRASH_FAULTS, "fault")
     policies = several(policy, PERSISTENCE, "persistence policy")
     # A cancelled store does not recover, so there is nothing for a second fault to strike in.
     maps = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 from racewindow.errors import UsageError
-from racewindow.sessions.scenario import Client, Fault, Operation, Scenario
+from racewindow.sessions.scenario import Client, CrashFault, Operation, Scenario
 from racewindow.sessions.stories import story
 
 _KINDS = ("crash", "power-loss", "cancel")
@@ -27,7 +27,7 @@ class Stricken:
     striker: str
 
 
-def stricken(scenario: Scenario, fault: Fault, policy: str, *, victim: str = "", strikes: int = 1) -> Stricken:
+def stricken(scenario: Scenario, fault: CrashFault, policy: str, *, victim: str = "", strikes: int = 1) -> Stricken:
     """Put a fault into a scenario, in place of the faults that it has.
 
     Clients that wait for a client with a fault wait for this one; without any, a client is added that adds, commits and reloads.

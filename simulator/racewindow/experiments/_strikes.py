@@ -11,7 +11,7 @@ from racewindow.kernel.engine import Chooser, Engine
 from racewindow.kernel.task import Process, Task
 from racewindow.sessions.history import ENDED, History
 from racewindow.sessions.implementation import Environment
-from racewindow.sessions.scenario import Fault
+from racewindow.sessions.scenario import CrashFault
 
 
 class Strike(NamedTuple):
@@ -75,7 +75,7 @@ class Strikes:
         self,
         engine: Engine,
         story: Stricken,
-        fault: Fault,
+        fault: CrashFault,
         plan: Sequence[Strike],
         tail: Chooser,
         on_blow: Callable[[int, Hashable | None, list[Blow]], None],
@@ -168,7 +168,7 @@ class Strikes:
 
     def _count(self, history: History) -> int:
         if self._fault == "cancel":
-            return len(history.faults)
+            return sum(fault.kind == "cancel" for fault in history.faults)
         return sum(when == "after-crash" for _, when, _ in history.observations)
 
     # -- the state -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,10 @@ same columns and dtypes whether it has a million rows or none, so that a chart o
 and not a ``KeyError``. One module for each experiment.
 """
 
+from racewindow.frames._arrivals import ARRIVALS as ARRIVALS
+from racewindow.frames._arrivals import arrivals_frame as arrivals_frame
+from racewindow.frames._closing import CLOSINGS as CLOSINGS
+from racewindow.frames._closing import closings_frame as closings_frame
 from racewindow.frames._columns import BLOCKED as BLOCKED
 from racewindow.frames._columns import CRASH_OUTCOMES as CRASH_OUTCOMES
 from racewindow.frames._columns import FAILING as FAILING
@@ -26,6 +30,11 @@ from racewindow.frames._crashes import CRASH_POINTS as CRASH_POINTS
 from racewindow.frames._crashes import CRASHES as CRASHES
 from racewindow.frames._crashes import crash_points as crash_points
 from racewindow.frames._crashes import crashes_frame as crashes_frame
+from racewindow.frames._double import DOUBLE as DOUBLE
+from racewindow.frames._double import DOUBLE_WIDTHS as DOUBLE_WIDTHS
+from racewindow.frames._double import double_frame as double_frame
+from racewindow.frames._double import double_widths as double_widths
+from racewindow.frames._double import matrices as matrices
 from racewindow.frames._first_bug import FIRST_BUG as FIRST_BUG
 from racewindow.frames._first_bug import LOGRANK as LOGRANK
 from racewindow.frames._first_bug import RATES as RATES
@@ -38,10 +47,14 @@ from racewindow.frames._matrix import MATRIX as MATRIX
 from racewindow.frames._matrix import TALLY as TALLY
 from racewindow.frames._matrix import matrix_frame as matrix_frame
 from racewindow.frames._matrix import tally as tally
+from racewindow.frames._measures import MEASURES as MEASURES
+from racewindow.frames._measures import measures_frame as measures_frame
 from racewindow.frames._runs import RUNS as RUNS
 from racewindow.frames._runs import runs_frame as runs_frame
 from racewindow.frames._timeline import Row as Row
 from racewindow.frames._timeline import Timeline as Timeline
+from racewindow.frames._tries import TRIES as TRIES
+from racewindow.frames._tries import tries_frame as tries_frame
 from racewindow.frames._windows import RIBBON as RIBBON
 from racewindow.frames._windows import SPANS as SPANS
 from racewindow.frames._windows import WIDTHS as WIDTHS

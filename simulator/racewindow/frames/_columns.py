@@ -14,7 +14,7 @@ from racewindow.errors import UsageError
 OUTCOMES = ("ok", "failed", "blocked-then-ok", "blocked-then-failed", "infeasible")
 FAILING = ("failed", "blocked-then-failed")
 BLOCKED = ("blocked-then-ok", "blocked-then-failed")
-VERDICTS = ("proved", "passed", "failed", "unknown", "not-applicable")
+VERDICTS = ("proved", "passed", "sampled", "failed", "unknown", "not-applicable")
 CRASH_OUTCOMES = ("ok", "failed", "infeasible", "unknown")
 PHASES = ("before-accepted", "accepted", "completed")
 
@@ -59,6 +59,12 @@ IMPLEMENTATION = Column(name="implementation", dtype="category", unit="", meanin
 SCENARIO = Column(name="scenario", dtype="category", unit="", meaning="name of the scenario, or its text")
 TOPOLOGY = Column(name="topology", dtype="category", unit="", meaning="which clients share a handle or a store")
 DISK = Column(name="disk", dtype="category", unit="", meaning="granularity: suspending or atomic storage calls")
+VICTIM = Column(name="victim", dtype="category", unit="", meaning="client whose operation is intruded on", default="")
+OPERATION = Column(name="operation", dtype="category", unit="", meaning="the victim's operation", default="")
+INTRUDER = Column(name="intruder", dtype="category", unit="", meaning="client that comes in between", default="")
+INTRUSION = Column(
+    name="intrusion", dtype="category", unit="", meaning="its operation that does; empty: all of them", default=""
+)
 VIOLATION = Column(
     name="violation", dtype="str", unit="", meaning="kinds of violation joined by '+', or empty", default=""
 )

@@ -13,9 +13,13 @@ from racewindow.frames._columns import (
     DISK,
     FAILING,
     IMPLEMENTATION,
+    INTRUDER,
+    INTRUSION,
+    OPERATION,
     SCENARIO,
     TOKEN,
     TOPOLOGY,
+    VICTIM,
     VIOLATION,
     Column,
     PlainRow,
@@ -25,15 +29,12 @@ from racewindow.frames._columns import (
     require,
 )
 
+RIBBON_COLUMNS: tuple[Column, ...] = (IMPLEMENTATION, SCENARIO, TOPOLOGY, DISK, VICTIM, OPERATION, INTRUDER, INTRUSION)
 # What tells one ribbon of the atlas from another.
-RIBBON = ("implementation", "scenario", "topology", "disk")
-
+RIBBON = tuple(column.name for column in RIBBON_COLUMNS)
 
 WINDOWS: tuple[Column, ...] = (
-    IMPLEMENTATION,
-    SCENARIO,
-    TOPOLOGY,
-    DISK,
+    *RIBBON_COLUMNS,
     Column(name="gap", dtype="int64", unit="gaps", meaning="which gap of the victim, 0 (before its first step) to m"),
     Column(name="after_step", dtype="str", unit="", meaning="label of the step before the gap, or empty", default=""),
     Column(name="before_step", dtype="str", unit="", meaning="label of the step after the gap, or empty", default=""),
@@ -45,10 +46,7 @@ WINDOWS: tuple[Column, ...] = (
 )
 
 WIDTHS: tuple[Column, ...] = (
-    IMPLEMENTATION,
-    SCENARIO,
-    TOPOLOGY,
-    DISK,
+    *RIBBON_COLUMNS,
     Column(name="gaps", dtype="int64", unit="gaps", meaning="m + 1 for a victim of m steps"),
     Column(name="feasible", dtype="int64", unit="gaps", meaning="gaps in which the intruder could be run"),
     Column(name="failing", dtype="int64", unit="gaps", meaning="width w: gaps in which it leads to a violation"),
@@ -62,13 +60,11 @@ WIDTHS: tuple[Column, ...] = (
 )
 
 SPANS: tuple[Column, ...] = (
-    IMPLEMENTATION,
-    SCENARIO,
-    TOPOLOGY,
-    DISK,
+    *RIBBON_COLUMNS,
     Column(name="window", dtype="int64", unit="", meaning="number of the window along the victim, from 0"),
     Column(name="first", dtype="int64", unit="gaps", meaning="first failing gap"),
     Column(name="last", dtype="int64", unit="gaps", meaning="last failing gap"),
+    Column(name="width", dtype="int64", unit="gaps", meaning="failing gaps, one after the other"),
     Column(name="opens", dtype="str", unit="", meaning="step that opens the window, or 'start'"),
     Column(name="closes", dtype="str", unit="", meaning="step that closes the window, or 'end'"),
     VIOLATION,
@@ -104,7 +100,7 @@ def spans(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def widths(frame: pd.DataFrame) -> pd.DataFrame:
-    """Measure windows: one row for each implementation x scenario x topology x disk, with the columns `WIDTHS`.
+    """Measure windows: one row for each ribbon, with the columns `WIDTHS`.
 
     Args:
         frame: gaps, with the columns `WINDOWS`.
@@ -141,15 +137,16 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def ribbons(frame: pd.DataFrame) -> list[tuple[dict[str, str], list[dict[str, Any]]]]:
-    """Split a frame of gaps into ribbons: (implementation, scenario, topology, disk) and its gaps in order.
+    """Split a frame of gaps into ribbons: what tells it from others (`RIBBON`), and its gaps in order.
 
     Raises:
         UsageError: a column is missing, or one gap of one ribbon has two rows.
     """
-    needed = [column.name for column in WINDOWS if column.name not in ("token", "task")]
-    require(frame, needed, "windows")
+    optional = ("token", "task", "victim", "operation", "intruder", "intrusion")
+    require(frame, [column.name for column in WINDOWS if column.name not in optional], "windows")
     if frame.empty:
         return []
+    frame = conform(frame, WINDOWS, "windows")
     doubled = frame[frame.duplicated([*RIBBON, "gap"])]
     if not doubled.empty:
         row = doubled.iloc[0]
@@ -158,7 +155,7 @@ def ribbons(frame: pd.DataFrame) -> list[tuple[dict[str, str], list[dict[str, An
             f"has two rows. One map has one row for each gap: filter the frame to one victim and one intruder."
         )
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for cell in conform(frame, WINDOWS, "windows").to_dict("records"):
+    for cell in frame.to_dict("records"):
         found.setdefault(tuple(cell[name] for name in RIBBON), []).append(cell)
     return [
         (dict(zip(RIBBON, key, strict=True)), sorted(cells, key=lambda cell: cell["gap"]))
@@ -171,6 +168,7 @@ def _span(number: int, run: Sequence[Mapping[str, Any]]) -> dict[str, object]:
         "window": number,
         "first": run[0]["gap"],
         "last": run[-1]["gap"],
+        "width": len(run),
         "opens": run[0]["after_step"] or "start",
         "closes": run[-1]["before_step"] or "end",
         "violation": joined(cell["violation"] for cell in run),
