@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "racewindow.search": {"errors", "kernel", "search", "frames", "statistics"},
     "racewindow.strategies": {"errors", "kernel", "search", "sessions"},
     "racewindow.frames": {"errors", "frames"},
-    "racewindow.disk": {"errors", "kernel"},
+    "racewindow.disk": {"errors", "kernel", "disk"},
     "racewindow.sessions": {"errors", "kernel", "disk", "sessions"},
     "racewindow.sessions.invariants": {"kernel.violation", "sessions"},
     "racewindow.experiments": {
