@@ -164,8 +164,8 @@ def _handles(cells: Cells, marks: Mapping[str, Look], letters: Mapping[str, str]
 def _caption(key: Mapping[str, str], gaps: int) -> str:
     where = f"{key['topology'].replace('-', ' ').capitalize()}, disk={key['disk']}."
     return (
-        f"{where} One schedule for each cell, exact: the intruder starts in one of {gaps} gaps, is interrupted, the victim runs to its end, "
-        "and then the intruder finishes. A cell in parts, or a letter and +: several invariants break."
+        f"{where} One schedule for each cell, exact: the intruder starts in one of {gaps} gaps, is interrupted, the victim runs to its "
+        "end, and then the intruder finishes. A cell in parts, or a letter and +: several invariants break."
     )
 
 
