@@ -44,6 +44,8 @@ ALLOWED: dict[str, set[str]] = {
         "statistics",
     },
     "racewindow.bench": {"search", "bench"},
+    "racewindow.servers": {"errors", "kernel.violation", "sessions", "frames", "statistics", "servers"},
+    "racewindow.serving": {"errors", "kernel.task", "kernel.world", "disk", "sessions", "serving"},
     "racewindow.charts": {"errors", "frames", "charts"},
     "racewindow.implementations": {"errors", "kernel", "disk", "sessions", "implementations"},
     "racewindow.implementations.designs": {"errors", "kernel", "disk", "sessions", "implementations.designs"},

@@ -14,7 +14,21 @@ from typing import Any
 
 import typer
 
-from racewindow.cli import arrivals, bench, compare, first_bug, fuzz, list_, prove, replay, timeline, windows
+from racewindow.cli import (
+    arrivals,
+    bench,
+    compare,
+    curve,
+    first_bug,
+    fuzz,
+    list_,
+    prove,
+    replay,
+    serve_design,
+    server,
+    timeline,
+    windows,
+)
 from racewindow.cli._output import say
 from racewindow.cli.codes import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE
 from racewindow.errors import RacewindowError, ReplayDiverged
@@ -39,8 +53,11 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "arrivals": arrivals.arrivals,
     "replay": replay.replay,
     "timeline": timeline.timeline,
+    "curve": curve.curve,
     "bench": bench.bench,
     "compare": compare.compare,
+    "server": server.server,
+    "serve-design": serve_design.serve_design,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

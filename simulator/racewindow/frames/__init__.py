@@ -48,6 +48,8 @@ from racewindow.frames._runs import RUNS as RUNS
 from racewindow.frames._runs import runs_frame as runs_frame
 from racewindow.frames._timeline import Row as Row
 from racewindow.frames._timeline import Timeline as Timeline
+from racewindow.frames._tries import TRIES as TRIES
+from racewindow.frames._tries import tries_frame as tries_frame
 from racewindow.frames._windows import RIBBON as RIBBON
 from racewindow.frames._windows import SPANS as SPANS
 from racewindow.frames._windows import WIDTHS as WIDTHS

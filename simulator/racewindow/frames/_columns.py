@@ -14,7 +14,7 @@ from racewindow.errors import UsageError
 OUTCOMES = ("ok", "failed", "blocked-then-ok", "blocked-then-failed", "infeasible")
 FAILING = ("failed", "blocked-then-failed")
 BLOCKED = ("blocked-then-ok", "blocked-then-failed")
-VERDICTS = ("proved", "passed", "failed", "unknown", "not-applicable")
+VERDICTS = ("proved", "passed", "sampled", "failed", "unknown", "not-applicable")
 PHASES = ("before-accepted", "accepted", "completed")
 
 OUTCOME = pd.CategoricalDtype(pd.Index(OUTCOMES, dtype="str"))
