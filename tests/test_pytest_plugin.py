@@ -402,7 +402,7 @@ class TestBesideOthers:
         pytester.makeini(f"[pytest]\n{ini}\n")
         library = "trio" if plugin == "pytest_trio" else "asyncio"
         pytester.makepyfile(test_it=f"{FIXED}\nimport {library}\nasync def test_plain(): await {library}.sleep(0)\n")
-        result = run(pytester, "-p", "no:warnings", "-W", "ignore")
+        result = run(pytester, "-W", "ignore")
         result.assert_outcomes(passed=2)
         result.stdout.fnmatch_lines(["1 proved, *"])
 
