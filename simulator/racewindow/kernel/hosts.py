@@ -13,6 +13,7 @@ from racewindow.errors import UsageError
 from racewindow.kernel.asyncio_host import run_on_asyncio
 from racewindow.kernel.engine import Engine
 from racewindow.kernel.trio_host import run_on_trio
+from racewindow.kernel.watchdog import watched
 
 T = TypeVar("T")
 
@@ -31,14 +32,19 @@ def run_on(host: str, driver: Callable[[Engine], T]) -> T:
     """
     if host not in HOSTS:
         raise UsageError(f"unknown host {host!r}; known hosts: {', '.join(HOSTS)}")
+
+    def guarded(engine: Engine) -> T:
+        with watched(engine):
+            return driver(engine)
+
     if not _loop_runs_here():
-        return HOSTS[host](driver)  # type: ignore[no-any-return]
+        return HOSTS[host](guarded)  # type: ignore[no-any-return]
     box: list[Any] = []
     stop, ended = threading.Event(), threading.Event()
 
     def drive(engine: Engine) -> T:
         engine.interrupted = stop.is_set
-        return driver(engine)
+        return guarded(engine)
 
     def work() -> None:
         try:

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -249,11 +248,6 @@ class Scenario:
         return tuple(
             operation.argument for client in self.clients for operation in client.operations if operation.kind == "add"
         )
-
-    @property
-    def checksum(self) -> str:
-        """Eight hexadecimal digits of the text; a token carries them."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:8]
 
     def client(self, name: str) -> Client:
         """The client of that name; KeyError if there is none."""
