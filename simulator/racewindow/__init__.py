@@ -19,6 +19,7 @@ from racewindow.errors import UsageError as UsageError
 from racewindow.kernel import Cell as Cell
 from racewindow.kernel import Limits as Limits
 from racewindow.kernel import Run as Run
+from racewindow.kernel import Threads as Threads
 from racewindow.kernel import Violation as Violation
 from racewindow.kernel import World as World
 from racewindow.search import DPOR as DPOR

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from racewindow.errors import InvariantViolation, RacewindowError
+from racewindow.errors import InvariantViolation, RacewindowError, UsageError
 from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, NOWHERE, PREEMPTION, UNASKED, Point, Process, Task
@@ -21,7 +22,8 @@ from racewindow.kernel.violation import Violation
 from racewindow.kernel.world import World
 
 T = TypeVar("T")
-Subject = Callable[[World], Awaitable[Any]]
+Subject = Callable[[World], Any]
+"""An async function; on the thread host, any function."""
 
 
 class Chooser(Protocol):
@@ -55,10 +57,10 @@ class Scope(ABC):
 
 
 class Event(Protocol):
-    """The part of ``trio.Event`` that both hosts have."""
+    """The part of ``trio.Event`` that all hosts have."""
 
     def set(self) -> object: ...
-    async def wait(self) -> object: ...
+    def wait(self) -> Awaitable[object]: ...
     def is_set(self) -> bool: ...
 
 
@@ -286,11 +288,11 @@ class Engine(ABC):
     @abstractmethod
     def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]: ...
     @abstractmethod
-    async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None: ...
+    def together(self, functions: tuple[Callable[[], Any], ...]) -> Awaitable[None]: ...
     @abstractmethod
     def start(
         self,
-        function: Callable[[], Awaitable[Any]],
+        function: Callable[[], Any],
         name: str,
         process: Process | None,
         operation: str | None,
@@ -301,11 +303,44 @@ class Engine(ABC):
     @abstractmethod
     def scope(self) -> Scope: ...
     @abstractmethod
-    async def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> Awaitable[None]: ...
     @abstractmethod
     def now(self) -> float: ...
     @abstractmethod
-    async def quiet(self, within_s: float) -> None: ...
+    def quiet(self, within_s: float) -> Awaitable[None]: ...
+
+    def wait(self, event: Event, label: str) -> Awaitable[object]:
+        """Wait for an event under a label of one's own."""
+        return self._wait(event, label)
+
+    async def _wait(self, event: Event, label: str) -> object:
+        task = self.current
+        assert task is not None, "somebody waits, so a task runs"
+        task.waits_for = label
+        try:
+            return await event.wait()
+        finally:
+            task.waits_for = ""
+
+    def stop_at(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> None:
+        """A point for synchronous code.
+
+        Raises:
+            UsageError: this host runs async code.
+        """
+        raise UsageError(
+            f"{label!r} is a point in synchronous code, which needs host='threads'; in async code, 'await cell.read()' and "
+            "'await cell.write(value)'"
+        )
+
+    def directory(self) -> Path:
+        """An empty directory on the real disk.
+
+        Raises:
+            UsageError: calls into the real file system are no points on this host.
+        """
+        raise UsageError("world.directory() is for synchronous code, whose file operations are points: host='threads'")
+
     @abstractmethod
     def advance_clock(self, due: float) -> None:
         """Let time pass until ``due``, and the timers fire that are due then."""

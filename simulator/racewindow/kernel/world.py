@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from racewindow.errors import InvariantViolation, UsageError
@@ -20,7 +21,8 @@ T = TypeVar("T")
 class World:
     """One schedule's world: the only argument of a subject.
 
-    Plain trio (or asyncio) code works in a subject too; the world adds labelled points, shared cells, checks and faults.
+    Plain trio (or asyncio) code works in a subject too; the world adds labelled points, shared cells, checks and faults. On the thread
+    host a subject is synchronous: there ``world.point(...)``, and whatever else is awaited elsewhere, waits when it is called.
     """
 
     __slots__ = ("_cells", "_engine")
@@ -53,7 +55,7 @@ class World:
         self._cells += 1
         return Cell(self._engine, value, name or f"cell{self._cells}")
 
-    async def together(self, *functions: Callable[[], Awaitable[Any]]) -> None:
+    def together(self, *functions: Callable[[], Any]) -> Awaitable[None]:
         """Run async functions as tasks; each is advanced to its first point, then the choice is free. Waits for all."""
         if not functions:
             raise UsageError(
@@ -65,11 +67,11 @@ class World:
                     f"together() got {function!r}, which is not a function; pass the async functions themselves, "
                     "not calls: together(f, g) or together(functools.partial(f, 1))"
                 )
-        await self._engine.together(functions)
+        return self._engine.together(functions)
 
     def start(
         self,
-        function: Callable[[], Awaitable[Any]],
+        function: Callable[[], Any],
         *,
         name: str = "",
         process: Process | None = None,
@@ -94,17 +96,12 @@ class World:
         return self._engine.start(function, name or function_name(function), process, operation, advance)
 
     def event(self) -> Event:
-        """An event of the host (``trio.Event`` or ``asyncio.Event``)."""
+        """An event of the host (``trio.Event``, ``asyncio.Event``, or one for threads)."""
         return self._engine.event()
 
-    async def wait(self, event: Event, label: str) -> None:
+    def wait(self, event: Event, label: str) -> Awaitable[object]:
         """``await event.wait()``, with a label of its own in traces and tokens."""
-        task = self.task
-        task.waits_for = label
-        try:
-            await event.wait()
-        finally:
-            task.waits_for = ""
+        return self._engine.wait(event, label)
 
     def scope(self) -> Scope:
         """A cancellable stretch: ``finished = await scope.run(f)``, and ``scope.cancel()`` from another task."""
@@ -126,13 +123,23 @@ class World:
         """Virtual seconds since the schedule began."""
         return self._engine.now()
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Awaitable[None]:
         """Let virtual time pass; costs nothing."""
-        await self._engine.sleep(seconds)
+        return self._engine.sleep(seconds)
 
-    async def quiet(self, *, within_s: float = 0.0) -> None:
+    def quiet(self, *, within_s: float = 0.0) -> Awaitable[None]:
         """Wait until nothing else can run and no timer is due within ``within_s`` virtual seconds from now."""
-        await self._engine.quiet(within_s)
+        return self._engine.quiet(within_s)
+
+    # -- files, on the thread host -------------------------------------------------------------------------------------
+
+    def directory(self) -> Path:
+        """A directory on the real disk that is empty when a schedule begins.
+
+        Raises:
+            UsageError: the host is not ``threads``: there, calls into the real file system are no points.
+        """
+        return self._engine.directory()
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
@@ -226,7 +233,8 @@ class World:
 
 
 class Cell(Generic[T]):
-    """A shared variable. ``read`` and ``write`` are points; ``value`` looks at it from outside of the schedule."""
+    """A shared variable. ``read`` and ``write`` are points, and so are ``get`` and ``set`` in synchronous code; ``value`` looks at it
+    from outside of the schedule."""
 
     __slots__ = ("_engine", "_name", "_value")
 
@@ -254,6 +262,16 @@ class Cell(Generic[T]):
     async def write(self, value: T) -> None:
         """A point, then the write."""
         await self._engine.point(f"{self._name}.write", (), (self._name,))
+        self._value = value
+
+    def get(self) -> T:
+        """A point, then the read. Raises UsageError in async code, where that is ``await cell.read()``."""
+        self._engine.stop_at(f"{self._name}.read", (self._name,), ())
+        return self._value
+
+    def set(self, value: T) -> None:
+        """A point, then the write. Raises UsageError in async code, where that is ``await cell.write(value)``."""
+        self._engine.stop_at(f"{self._name}.write", (), (self._name,))
         self._value = value
 
     def __repr__(self) -> str:

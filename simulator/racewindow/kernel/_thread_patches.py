@@ -1,0 +1,65 @@
+"""Putting what is cooperative in place of what is real, for as long as a kernel runs, and taking it away again."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from racewindow.kernel import _thread_files, _thread_primitives
+
+_OURS = ("racewindow.kernel", "_thread", "_threading_local", "importlib._bootstrap", "_frozen_importlib")
+_lock = threading.RLock()
+_users = 0
+_undo: list[tuple[Any, str, Any]] = []
+_MISSING = object()
+
+
+@contextmanager
+def patched() -> Iterator[None]:
+    """Within the block, primitives and files are cooperative in controlled threads; in all other threads they are as ever."""
+    global _users
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _install()
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                _restore()
+
+
+def _install() -> None:
+    for module in (_thread_primitives, _thread_files):
+        for owner, name, ours in module.attributes():
+            _replace(owner, name, ours)
+    # Whoever wrote 'from threading import Lock', or 'from time import sleep', has a name of its own for it.
+    ours_by_id = {
+        id(real): (real, ours) for module in (_thread_primitives, _thread_files) for real, ours in module.functions()
+    }
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_OURS) or not isinstance(module, type(sys)):
+            continue
+        for attribute, value in list(vars(module).items()):
+            found = ours_by_id.get(id(value))
+            if found is not None and not attribute.startswith("__"):
+                _replace(module, attribute, found[1])
+
+
+def _replace(owner: Any, name: str, ours: Any) -> None:
+    _undo.append((owner, name, vars(owner).get(name, _MISSING)))
+    setattr(owner, name, ours)
+
+
+def _restore() -> None:
+    while _undo:
+        owner, name, before = _undo.pop()
+        if before is _MISSING:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
