@@ -88,7 +88,7 @@ def _open(
     if not isinstance(file, int) and opener is None:  # an opener makes a point of its own
         _point(file, "open", write=writes)
     raw = _Raw(file, mode.replace("b", "").replace("t", ""), closefd, opener)
-    if not isinstance(file, int):
+    if not isinstance(file, int) and opener is None:
         _names[raw.fileno()] = _name(file)
     if buffering == 0:
         return raw
@@ -194,7 +194,10 @@ class Directory:
         """Where it is. The running step touches files, as far as anybody can tell."""
         if self._path is None:
             task, here.task = here.task, None
-            self._path = Path(_real_mkdtemp(prefix="racewindow-"))
+            self._path = (
+                Path(_real_mkdtemp(prefix="racewindow-")) / "files"
+            )  # its own name shows in labels, and must not be random
+            self._path.mkdir()
             here.task = task
         self._used = True
         return self._path
@@ -212,5 +215,5 @@ class Directory:
     def remove(self) -> None:
         """It is not needed any more."""
         if self._path is not None:
-            _real_rmtree(self._path, ignore_errors=True)
+            _real_rmtree(self._path.parent, ignore_errors=True)
             self._path = None
