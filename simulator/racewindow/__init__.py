@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from racewindow.sessions import Refused as Refused
     from racewindow.sessions import Scenario as Scenario
     from racewindow.sessions import SessionStore as SessionStore
+    from racewindow.sessions import SynchronousHandle as SynchronousHandle
+    from racewindow.sessions import SynchronousStore as SynchronousStore
+    from racewindow.sessions import SynchronousTicket as SynchronousTicket
     from racewindow.sessions import Ticket as Ticket
     from racewindow.sessions import story as story
     from racewindow.sessions.scenario import Topology
@@ -84,6 +87,9 @@ _LAZY = {
             "Refused",
             "Scenario",
             "SessionStore",
+            "SynchronousHandle",
+            "SynchronousStore",
+            "SynchronousTicket",
             "Ticket",
             "story",
         ),

@@ -666,6 +666,36 @@ class TestFiles:
 
         assert [run.result for run in runs_of(subject)] == [(b"thr", "r", "TextIOWrapper", ["thr"])]
 
+    def test_a_lock_on_a_file(self) -> None:
+        """``fcntl.flock`` excludes, is released by closing, and by the death of whoever holds it."""
+        fcntl = pytest.importorskip("fcntl")
+
+        def subject(dies: bool, world: rw.World) -> str:
+            path, process = world.directory() / "lock", world.process("store")
+            log: list[str] = []
+
+            def section(name: str) -> None:
+                with open(path, "w") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    log.append(name)
+                    world.point("inside")
+                    log.append(name)
+
+            world.start(partial(section, "a"), process=process, name="a")
+            world.start(partial(section, "b"), name="b")
+            if dies:
+                world.sleep(0)
+                world.crash(process)
+            world.quiet()
+            with open(path, "w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with open(path, "w") as other, pytest.raises(BlockingIOError):
+                    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return "".join(log)
+
+        assert results_of(partial(subject, False)) == {"aabb", "bbaa"}
+        assert results_of(partial(subject, True)) == {"aabb", "bbaa", "bb", "abb", "bba"}
+
     def test_the_directory_is_empty_at_the_beginning_and_gone_in_the_end(self) -> None:
         """Whatever a schedule leaves there."""
         paths = set()

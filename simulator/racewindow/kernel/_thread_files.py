@@ -10,20 +10,31 @@ For a proof all files are one resource: two names can mean one file, and a renam
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from racewindow.errors import Unsupported
+from racewindow.kernel._thread_primitives import FileLock
 from racewindow.kernel._thread_workers import here
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 RESOURCE = "files"
 
 _real_open = io.open
+_real_fstat = os.fstat
+_real_flock = fcntl.flock if fcntl is not None else None
 _real_os_open = os.open
 _real_rmtree, _real_mkdtemp = shutil.rmtree, tempfile.mkdtemp
 _PYTHON = (".py", ".pyc", ".pyi")  # the interpreter's own business, for example to show a line of a traceback
@@ -66,6 +77,12 @@ class _Raw(io.FileIO):
 
     def write(self, data: Any, /) -> Any:
         return super().write(data) if self._before("write", write=True) else len(data)
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        with _claimed(self.fileno()):
+            super().close()
 
     def truncate(self, size: int | None = None, /) -> int:
         return super().truncate(size) if self._before("truncate", write=True) else 0
@@ -155,6 +172,60 @@ _CALLS: tuple[tuple[Any, Any], ...] = tuple(
 )
 
 
+@contextmanager
+def _claimed(descriptor: int) -> Iterator[None]:
+    """Whatever lock a descriptor has goes with it."""
+    try:
+        yield
+    finally:
+        if here.task is not None:
+            _unlock(descriptor)
+        _names.pop(descriptor, None)
+
+
+_real_close = os.close
+
+
+@wraps(_real_close)
+def _close(fd: int) -> None:
+    with _claimed(fd):
+        _real_close(fd)
+
+
+def _flock(fd: Any, operation: int, /) -> None:
+    """``fcntl.flock``: the kernel's lock in place of the operating system's, one for each file, released when its process dies."""
+    assert fcntl is not None
+    if here.task is None:
+        _real_flock(fd, operation)
+        return
+    engine = here.engine
+    descriptor = fd if isinstance(fd, int) else fd.fileno()
+    if operation & fcntl.LOCK_UN:
+        _unlock(descriptor)
+        return
+    if operation & fcntl.LOCK_SH:
+        raise Unsupported("the thread host knows exclusive file locks only: flock(file, LOCK_EX), not LOCK_SH")
+    status = _real_fstat(descriptor)
+    file = status.st_dev, status.st_ino
+    lock = engine.file_locks.get(file)
+    if lock is None:
+        lock = engine.file_locks[file] = FileLock(_name(descriptor))
+    if descriptor in engine.file_locked:
+        return
+    if not lock.acquire(blocking=not operation & fcntl.LOCK_NB):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    process = engine.running.process
+    engine.file_locked[descriptor] = lock, process
+    process.on_crash.append(lock.release)
+
+
+def _unlock(descriptor: int) -> None:
+    lock, process = here.engine.file_locked.pop(descriptor, (None, None))
+    if lock is not None and process is not None and not process.crashed:
+        process.on_crash.remove(lock.release)
+        lock.release()
+
+
 class _Candidates:
     """Names of temporary files: random ones would differ from schedule to schedule."""
 
@@ -174,6 +245,9 @@ def functions() -> Iterator[tuple[Any, Callable[..., Any]]]:
     """``(real, ours)`` of what is replaced wherever somebody has it under a name of its own."""
     yield _real_open, _open
     yield _real_os_open, _os_open
+    yield _real_close, _close
+    if fcntl is not None:
+        yield _real_flock, _flock
     yield from _CALLS
 
 
@@ -201,6 +275,10 @@ class Directory:
             here.task = task
         self._used = True
         return self._path
+
+    def without(self, text: str) -> str:
+        """The text without the random part of the directory's name."""
+        return text if self._path is None else text.replace(f"{self._path.parent}/", "")
 
     def empty(self) -> None:
         """Throw away what a schedule left in it."""

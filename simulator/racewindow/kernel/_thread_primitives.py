@@ -53,14 +53,13 @@ class Lock:
         name: the resource that it is.
     """
 
-    __slots__ = ("__weakref__", "held", "name", "waiters")
+    __slots__ = ("__weakref__", "held", "kind", "name", "waiters")
 
-    kind = "Lock"
-
-    def __init__(self) -> None:
+    def __init__(self, kind: str = "Lock") -> None:
+        self.kind = kind
         self.held = False
         self.waiters: list[Task] = []
-        self.name = here.engine.name(self.kind)
+        self.name = here.engine.name(kind)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As ``threading.Lock.acquire``; the point is before it takes effect."""
@@ -78,7 +77,7 @@ class Lock:
                 raise Unsupported(f"{self!r} belongs to a schedule, where a task holds it; nobody else can wait for it")
         else:
             inside = here.inside
-            label, resource = (inside.label, inside.resource) if inside else (f"{self.kind}.acquire", self.name)
+            label, resource = (inside.label, inside.resource) if inside else (self._label(), self.name)
             if wait and (self.held or not inside):
                 if not here.engine.wait_for_lock(self, label, resource, seconds):
                     return False
@@ -92,6 +91,9 @@ class Lock:
                 here.engine.put_off(task)
         self.held = True
         return True
+
+    def _label(self) -> str:
+        return f"{self.kind}.acquire"
 
     def release(self) -> None:
         """As ``threading.Lock.release``; no point, for what comes after it has one."""
@@ -126,10 +128,8 @@ class RLock(Lock):
 
     __slots__ = ("_count", "_owner")
 
-    kind = "RLock"
-
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("RLock")
         self._owner: int | None = None
         self._count = 0
 
@@ -181,6 +181,19 @@ class Ended(Generic[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         yield from ()
         return self._value
+
+
+class FileLock(Lock):
+    """A lock of the operating system's on a file; see :mod:`._thread_files`."""
+
+    __slots__ = ()
+
+    def __init__(self, file: str) -> None:
+        super().__init__(file)
+        self.name = f"flock:{file}"  # whoever came first
+
+    def _label(self) -> str:
+        return f"{self.kind}.flock"
 
 
 class Event:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -192,8 +193,12 @@ class Engine(ABC):
                 self.fatal = leaf  # our own errors and interrupts are the caller's business, never a verdict
         if self.fatal is None and not self.violations:
             leaf = leaves[0]
-            self.violations.append(Violation(kind=type(leaf).__name__, detail=str(leaf) or repr(leaf), step=self.step))
+            self.violations.append(Violation(kind=type(leaf).__name__, detail=self.text_of(leaf), step=self.step))
         self.stopping = True
+
+    def text_of(self, error: BaseException) -> str:
+        """What a violation says of an exception: the same in every run."""
+        return str(error) or repr(error)
 
     def kill(self, process: Process) -> list[Task]:
         """Abandon every task of ``process`` where it stands, without running its ``finally`` blocks."""
@@ -332,6 +337,10 @@ class Engine(ABC):
             f"{label!r} is a point in synchronous code, which needs host='threads'; in async code, 'await cell.read()' and "
             "'await cell.write(value)'"
         )
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Until the block ends, synchronous code makes no points."""
+        return nullcontext()
 
     def directory(self) -> Path:
         """An empty directory on the real disk.

@@ -17,8 +17,8 @@ import heapq
 import linecache
 import sys
 from bisect import insort
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +29,13 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any, TypeVar
 
 from racewindow.errors import Unsupported, UsageError
+from racewindow.kernel._thread_files import RESOURCE as FILES
 from racewindow.kernel._thread_files import Directory
 from racewindow.kernel._thread_lines import tracer
 from racewindow.kernel._thread_patches import patched
 from racewindow.kernel._thread_primitives import (
     Ended,
+    FileLock,
     Lock,
     forget_thread,
     introduce_thread,
@@ -150,6 +152,8 @@ class ThreadEngine(Engine):
         self._counts: dict[str, int] = {}
         self._joiners: dict[Task, list[_Joining]] = {}
         self._rang: set[Task] = set()  # whose time was up
+        self.file_locks: dict[tuple[int, int], FileLock] = {}
+        self.file_locked: dict[int, tuple[FileLock, Process]] = {}  # by descriptor
         self._reason = ""
         self.threads: dict[Thread, Task] = {}
         self._directory.empty()
@@ -224,6 +228,15 @@ class ThreadEngine(Engine):
 
     def now(self) -> float:
         return self._now
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self.use(FILES, READ)
+        task, here.task = here.task, None
+        try:
+            yield
+        finally:
+            here.task = task
 
     def directory(self) -> Path:
         return self._directory.path()
@@ -545,6 +558,9 @@ class ThreadEngine(Engine):
             worker.end()
         self._pool.clear()
         self._directory.remove()
+
+    def text_of(self, error: BaseException) -> str:
+        return self._directory.without(super().text_of(error))
 
     def kill(self, process: Process) -> list[Task]:
         killed = super().kill(process)

@@ -131,6 +131,12 @@ class World:
         """Wait until nothing else can run and no timer is due within ``within_s`` virtual seconds from now."""
         return self._engine.quiet(within_s)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Until the block ends nothing is a point: for an observer, who looks at what others share and changes nothing."""
+        with self._engine.aside():
+            yield
+
     # -- files, on the thread host -------------------------------------------------------------------------------------
 
     def directory(self) -> Path:

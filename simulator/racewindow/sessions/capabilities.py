@@ -18,6 +18,7 @@ class Capabilities:
         partial: a commit may take only a part of live.
         durable: what was acknowledged survives a power loss; else scenarios with one do not apply.
         crash: a process crash can be made to happen; else scenarios with one do not apply.
+        cancel: an operation can be cancelled; else scenarios that do so do not apply.
     """
 
     background: bool = True
@@ -27,3 +28,4 @@ class Capabilities:
     partial: bool = False
     durable: bool = True
     crash: bool = True
+    cancel: bool = True

@@ -83,6 +83,8 @@ class Case:
             return "its process cannot be crashed here"
         if "power-loss" in kinds and not capabilities.durable:
             return "it does not promise to survive a loss of power"
+        if "cancel" in kinds and not capabilities.cancel:
+            return "its operations cannot be cancelled"
         return ""
 
     def subject(self, on_step: Callable[[Environment], None] | None = None) -> Callable[[World], Any]:
@@ -116,7 +118,8 @@ class Case:
             Unsupported: the observer itself failed. It is no part of the store under test, so that is no violation.
         """
         try:
-            return self.implementation.observe(env)
+            with env.world.aside():
+                return self.implementation.observe(env)
         except Exception as error:
             raise Unsupported(
                 f"{self.implementation.name} could not say what is in its storage: {type(error).__name__}: {error}. "
