@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "statistics",
     },
     "racewindow.bench": {"search", "bench"},
+    "racewindow.adapters": {"errors", "kernel", "search", "sessions", "adapters"},
     "racewindow.charts": {"errors", "frames", "charts"},
     "racewindow.implementations": {"errors", "kernel", "disk", "sessions", "implementations"},
     "racewindow.implementations.designs": {"errors", "kernel", "disk", "sessions", "implementations.designs"},

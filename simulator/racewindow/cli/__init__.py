@@ -14,7 +14,19 @@ from typing import Any
 
 import typer
 
-from racewindow.cli import bench, compare, first_bug, fuzz, list_, prove, replay, timeline, windows
+from racewindow.cli import (
+    bench,
+    check_adapter,
+    compare,
+    first_bug,
+    fuzz,
+    list_,
+    new_adapter,
+    prove,
+    replay,
+    timeline,
+    windows,
+)
 from racewindow.cli._output import say
 from racewindow.cli.codes import CLEAN, INTERNAL, INTERRUPTED, UNKNOWN, USAGE
 from racewindow.errors import RacewindowError, ReplayDiverged
@@ -40,6 +52,8 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "timeline": timeline.timeline,
     "bench": bench.bench,
     "compare": compare.compare,
+    "new-adapter": new_adapter.new_adapter,
+    "check-adapter": check_adapter.check_adapter,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
