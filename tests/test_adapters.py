@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -454,3 +456,48 @@ class TestCommandLine:
         assert main(arguments) == USAGE
         assert capsys.readouterr().err.startswith("error: ")
         assert not list(tmp_path.iterdir())
+
+
+# -- the page ------------------------------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[1] / "docs" / "own-adapter.md"
+BLOCKS = re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", PAGE.read_text())
+FILES = {text.split()[1]: text for language, text in BLOCKS if language == "python"}
+REWRITE = "RACEWINDOW_REWRITE_DOCS" in os.environ
+
+
+class TestPage:
+    @pytest.mark.parametrize("name", [name for name in FILES if name != "counter.py"])
+    def test_a_program_prints_what_the_page_shows(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Word for word."""
+        for each, text in FILES.items():
+            (tmp_path / each).write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        runpy.run_path(str(tmp_path / name))
+        sys.modules.pop("counter", None)
+        printed = capsys.readouterr().out
+        page = PAGE.read_text()
+        start = page.index("```text\n", page.index(f"# {name}\n")) + len("```text\n")
+        end = page.index("```", start)
+        if REWRITE:
+            PAGE.write_text(page[:start] + printed + page[end:])
+        else:
+            assert printed == page[start:end]
+
+    def test_commands_print_what_the_page_shows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One after the other."""
+        monkeypatch.chdir(tmp_path)
+        (block,) = [text for language, text in BLOCKS if language == "console"]
+        for command in block.removeprefix("$ ").split("\n$ "):
+            line, _, shown = f"{command.rstrip()}\n".partition("\n")
+            assert main(line.split()[1:]) == CLEAN
+            assert capsys.readouterr().out == shown
+
+    def test_the_tables_have_every_check_and_every_style(self) -> None:
+        """A new one has to be explained."""
+        text = PAGE.read_text()
+        assert set(re.findall(r"(?m)^\| `(\w+)` \| ", text)) == {*CHECKS, *STYLES}
