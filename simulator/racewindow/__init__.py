@@ -45,6 +45,7 @@ from racewindow.search import prove as prove
 from racewindow.search import replay as replay
 
 if TYPE_CHECKING:
+    from racewindow import adapters as adapters
     from racewindow import charts as charts
     from racewindow import experiments as experiments
     from racewindow.disk import Granularity
@@ -96,7 +97,7 @@ _LAZY = {
         "racewindow.sessions",
     ),
 }
-_LAZY_MODULES = ("charts", "experiments")
+_LAZY_MODULES = ("adapters", "charts", "experiments")
 
 
 def case(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from racewindow.kernel import _thread_files, _thread_primitives
 
@@ -15,6 +17,7 @@ _lock = threading.RLock()
 _users = 0
 _undo: list[tuple[Any, str, Any]] = []
 _MISSING = object()
+_seen: WeakKeyDictionary[ModuleType, tuple[int, list[str]]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -42,13 +45,22 @@ def _install() -> None:
     ours_by_id = {
         id(real): (real, ours) for module in (_thread_primitives, _thread_files) for real, ours in module.functions()
     }
-    for name, module in list(sys.modules.items()):
-        if name.startswith(_OURS) or not isinstance(module, type(sys)):
-            continue
-        for attribute, value in list(vars(module).items()):
-            found = ours_by_id.get(id(value))
-            if found is not None and not attribute.startswith("__"):
-                _replace(module, attribute, found[1])
+    for name, loaded in list(sys.modules.items()):
+        if isinstance(loaded, ModuleType) and not name.startswith(_OURS):
+            for attribute in _names_in(loaded, ours_by_id):
+                found = ours_by_id.get(id(vars(loaded).get(attribute)))
+                if found is not None:
+                    _replace(loaded, attribute, found[1])
+
+
+def _names_in(module: ModuleType, wanted: Container[int]) -> list[str]:
+    """The names that a module has for what is wanted. Looking through all modules takes longer than a schedule, and they rarely change."""
+    attributes = vars(module)
+    seen = _seen.get(module)
+    if seen is None or seen[0] != len(attributes):
+        names = [name for name, value in list(attributes.items()) if id(value) in wanted and not name.startswith("__")]
+        seen = _seen[module] = len(attributes), names
+    return seen[1]
 
 
 def _replace(owner: Any, name: str, ours: Any) -> None:

@@ -99,7 +99,7 @@ def confirm_repeats(engine: Engine, subject: Subject, run: Run, token: Token, li
     second = " at ".join(after[step]) if step < len(after) else _end(again)
     raise ReplayDiverged(
         f"the subject does not repeat itself: the same schedule came to {first} at step {step} first, and to {second} the second "
-        f"time. {likely_cause(subject)}"
+        f"time. {likely_cause(subject, engine.host)}"
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import racewindow as rw
-from racewindow.adapters import check_adapter
 from racewindow.adapters.templates.trio_store import MyStore
 
 
 def test_the_adapter_is_one() -> None:
-    found = check_adapter(MyStore)
+    found = rw.adapters.check_adapter(MyStore)
     assert not found.findings, str(found)
 
 
