@@ -755,6 +755,27 @@ class TestEnds:
         while _thread._count() > threads:
             os.sched_yield()  # the last thread has said goodbye, and is on its way out
 
+    def test_ctrl_c_stops_at_the_next_point(self) -> None:
+        """Only the main thread hears it; what was found until then is kept, and nothing is left behind."""
+        threads = _thread._count()
+        schedules: list[Run] = []
+
+        def subject(world: rw.World) -> None:
+            def work() -> None:
+                if len(schedules) == 2:
+                    _thread.interrupt_main()
+                while len(schedules) == 2:
+                    world.sleep(0)
+
+            in_threads(work, work)
+
+        found = rw.explore(
+            subject, schedules=100, host="threads", on_run=schedules.append, limits=rw.Limits(max_steps=10**9)
+        )
+        assert (found.interrupted, found.schedules) == (True, 2)
+        while _thread._count() > threads:
+            os.sched_yield()
+
     def test_other_threads_notice_nothing(self) -> None:
         """A real thread beside the kernel sleeps, locks and opens for real."""
         done: list[str] = []

@@ -229,8 +229,8 @@ def _unlock(descriptor: int) -> None:
 class _Candidates:
     """Names of temporary files: random ones would differ from schedule to schedule."""
 
-    def __init__(self, real: Iterator[str]) -> None:
-        self._real = real
+    def __init__(self) -> None:
+        self._real: Iterator[str] = tempfile._RandomNameSequence()  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -253,8 +253,7 @@ def functions() -> Iterator[tuple[Any, Callable[..., Any]]]:
 
 def attributes() -> Iterator[tuple[Any, str, Any]]:
     """``(owner, name, ours)`` of what is replaced in one place."""
-    real: Any = tempfile._get_candidate_names()  # type: ignore[attr-defined]
-    yield tempfile, "_name_sequence", _Candidates(real)
+    yield tempfile, "_name_sequence", _Candidates()
 
 
 class Directory:

@@ -18,7 +18,7 @@ import linecache
 import sys
 from bisect import insort
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import Context
 from functools import partial
 from math import inf
@@ -98,7 +98,7 @@ class ThreadEngine(Engine):
         self._pool: list[Worker] = []
         self._over = _thread.allocate_lock()  # released when the driver is to go on
         self._over.acquire()
-        self._interrupted = False
+        self._interrupted = self._away = False  # away: somebody else than the driver has the baton
         self._broken: BaseException | None = None
         self._step_limit_s = options.step_limit_s
         self._trace = tracer(options.lines, self.line) if options.lines else None  # type: ignore[arg-type]
@@ -365,6 +365,7 @@ class ThreadEngine(Engine):
         if task is None:
             self._over.release()
             return
+        self._away = True
         worker: Worker | None = task.handle
         if worker is None:  # its first step
             worker = task.handle = self._pool.pop() if self._pool else Worker(self._perform)
@@ -448,6 +449,10 @@ class ThreadEngine(Engine):
                 raise self._broken
             return self.finish(self._reason)
         finally:
+            if self._away:  # an interrupt struck just before the driver began to wait
+                self._interrupted = True
+                with suppress(KeyboardInterrupt):
+                    self._wait_for_the_end()
             self.close_books()
             self._dispose()
 
@@ -457,6 +462,7 @@ class ThreadEngine(Engine):
         while True:
             try:
                 if self._over.acquire(timeout=turn_s):
+                    self._away = False
                     break
             except KeyboardInterrupt:  # only this thread hears it; the others stop at their next point
                 self._interrupted = True
@@ -477,7 +483,8 @@ class ThreadEngine(Engine):
             Unsupported: always; it says where the thread is.
         """
         task = self.at_work
-        assert task is not None
+        assert task is not None, "somebody has the baton"
+        self._away = False
         worker: Worker | None = task.handle
         where = ""
         if worker is not None:
