@@ -258,6 +258,27 @@ class TestWindows:
         assert [row["gap"] for row in rows] == list(range(len(rows)))
         assert {row["outcome"] for row in rows} >= {"failed", "infeasible"}
 
+    def test_the_matrix_the_repair_and_the_widths(self, capsys: Out, tmp_path: Path) -> None:
+        """All of it for one small case, as text and as JSON."""
+        argv = "windows", "path-lock", "free-running", *ONE, "--double", "--closing", "--measure"
+        code, out, err = run(capsys, *argv, "--output", str(tmp_path / "double.svg"))
+        assert code == VIOLATION
+        assert "closed by making atomic: commit/start .. commit/lock.acquire" in out
+        assert "is interrupted after so many steps (upwards):" in out
+        assert "virtual seconds (means)" in out
+        assert err == f"drawn: {tmp_path / 'double.svg'}\n"
+        _, out, _ = run(capsys, *argv, "--json")
+        tables = json.loads(out)
+        assert list(tables) == ["windows", "double", "closing", "measures"]
+        assert all(tables.values())
+
+    def test_every_pair(self, capsys: Out) -> None:
+        """A map for each, under the other."""
+        code, out, _ = run(capsys, "windows", "path-lock", "free-running", *ONE, "--every")
+        assert code == VIOLATION
+        assert out.count("gaps fail") == 12
+        assert "b: commit in every gap of 'add m1' of a:" in out
+
     def test_draws_into_pictures_only(self, capsys: Out, tmp_path: Path) -> None:
         code, _, err = run(capsys, "windows", *RACE, "--output", str(tmp_path / "map.txt"))
         assert code == USAGE
@@ -377,6 +398,14 @@ class TestWrongUsage:
             ("fuzz", "reference", "--time-limit", "0"),
             ("prove", "reference", "--preemptions", "-1"),
             ("windows", "reference", "a: add m1"),
+            ("windows", "reference", "--latency", "extract=-1"),
+            ("windows", "reference", "--double", "--topology", "all", "--output", "double.png"),
+            ("arrivals", "reference", "--delays", "soon"),
+            ("arrivals", "reference", "--delays", "-1"),
+            ("arrivals", "reference", "--latency", "*=-0.1"),
+            ("arrivals", "reference", "--distribution", "normal"),
+            ("arrivals", "reference", "--scenario", "a: add m1; commit"),
+            ("arrivals", "reference", "--output", "curves.txt"),
             ("fuzz", "no/such/file.py:Mine"),
             ("fuzz", "json:JSONDecoder"),
             ("fuzz", "json:Nothing"),
@@ -412,7 +441,10 @@ class TestWrongUsage:
     def test_help_is_no_mistake(self, capsys: Out) -> None:
         code, out, _ = run(capsys, "--help")
         assert code == CLEAN
-        assert all(command in out for command in ("list", "compare", "fuzz", "prove", "windows", "replay", "timeline"))
+        assert all(
+            command in out
+            for command in ("list", "compare", "fuzz", "prove", "windows", "arrivals", "replay", "timeline")
+        )
 
     def test_a_missing_extra_says_the_install_line(self, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, package in PACKAGES.items():
@@ -422,6 +454,17 @@ class TestWrongUsage:
             assert f"pip install 'racewindow[{package.extra}]'" in err
             _, out, _ = run(capsys, "list")
             assert "[not installed]" in out
+
+    def test_arrivals_draws_and_tells(self, capsys: Out, tmp_path: Path) -> None:
+        argv = "arrivals", "path-lock", "commit-in-place", "--disk", "atomic", "--schedules", "3", "--jobs", "1"
+        code, out, err = run(capsys, *argv, "--delays", "0,20", "--output", str(tmp_path / "curves.svg"))
+        assert code == VIOLATION
+        assert "latencies, exponential:" in out
+        assert "racewindow timeline 'rw2~" in out
+        assert err.endswith(f"drawn: {tmp_path / 'curves.svg'}\n")
+        code, out, _ = run(capsys, *argv, "--delays", "20", "--distribution", "fixed", "--json")
+        assert code == CLEAN
+        assert [row["probability"] for row in json.loads(out)["arrivals"]] == [0.0, 0.0]
 
     @pytest.mark.parametrize(
         "argv",

@@ -53,6 +53,10 @@ class TestBuilders:
             (frames.survival_frame, frames.SURVIVAL),
             (frames.logrank_frame, frames.LOGRANK),
             (frames.windows_frame, frames.WINDOWS),
+            (frames.double_frame, frames.DOUBLE),
+            (frames.closings_frame, frames.CLOSINGS),
+            (frames.measures_frame, frames.MEASURES),
+            (frames.arrivals_frame, frames.ARRIVALS),
             (frames.matrix_frame, frames.MATRIX),
         ],
     )

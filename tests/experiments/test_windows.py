@@ -6,7 +6,7 @@ import pytest
 
 import racewindow as rw
 from racewindow.disk import GRANULARITIES, Granularity
-from racewindow.experiments import windows
+from racewindow.experiments import Pair, pairs_of, windows
 from racewindow.frames import OUTCOMES, WINDOWS
 from racewindow.implementations import BUILT_IN, implementation
 from racewindow.kernel import Engine, Limits, Run, Task, token_of
@@ -40,7 +40,7 @@ class Recorder:
     def pick(self, enabled: list[Task], current: int) -> int:
         mine = [index for index, task in enumerate(enabled) if not of_intruder(task)]
         if not mine:
-            return 0
+            return max(current, 0)
         client = [index for index in mine if enabled[index].name == "a"]
         return current if current in mine else [*client, *mine][0]
 
@@ -86,7 +86,9 @@ def brute_force(case: Case) -> list[dict[str, object]]:
         names = {name for name, _ in alone.log}
         for index in range(start, len(alone.log)):
             name, _ = alone.log[index]
-            if name != "b" and not name.startswith("b/") and name != "main":
+            if name == "b" or name.startswith("b/"):
+                break  # a is done: nothing but b could go on
+            if name != "main":
                 ends.append(index + 1)
         assert "b" in names, "alone, the intruder comes last"
         labels = [alone.log[end - 1][1] for end in ends[1:]]
@@ -172,6 +174,99 @@ def test_phases_follow_the_commit() -> None:
     assert "task.end" in frame.loc[frame["phase"] == "completed", "after_step"].iloc[0]
     waiting = windows(case_of("reference", "a: add m1; commit | b: add m2; commit")).frame
     assert "accepted" not in set(waiting["phase"].astype("str")), "who waits for the commit learns both at once"
+
+
+class Roles:
+    """Follows a list of roles, then lets one side go first, run to block, client a before its background work."""
+
+    every_step = True
+
+    def __init__(self, roles: list[str], intruder_first: bool) -> None:
+        self.roles, self.intruder_first = roles, intruder_first
+        self.log: list[tuple[str, str]] = []
+
+    def choose(self, enabled: list[Task], current: int) -> int:
+        if len(self.log) < len(self.roles):
+            chosen = [task.name for task in enabled].index(self.roles[len(self.log)])
+        else:
+            mine = [at for at, task in enumerate(enabled) if of_intruder(task) is self.intruder_first]
+            mine = mine or list(range(len(enabled)))
+            chosen = current if current in mine else [*(at for at in mine if enabled[at].name == "a"), *mine][0]
+        self.log.append((enabled[chosen].name, enabled[chosen].point.label))
+        return chosen
+
+
+@pytest.mark.parametrize("name", ["path-lock", "commit-in-place", "reference"])
+@pytest.mark.parametrize("victim", ["add m1", COMMIT])
+def test_one_operation_as_the_intruder_is_what_a_written_out_schedule_does(name: str, victim: str) -> None:
+    """b has reloaded when a's operation begins; its commit alone comes in the gaps."""
+    case = case_of(name, "free-running", disk="atomic")
+    pair = Pair(victim="a", index=0 if victim == "add m1" else 1, intruder="b", intrusion=1)
+
+    def draw(engine: Engine) -> list[tuple[str, str]]:
+        def run(roles: list[str], intruder_first: bool) -> tuple[Run, list[tuple[str, str]]]:
+            chooser = Roles(roles, intruder_first)
+            return engine.execute(case.subject(), chooser, case.limits), chooser.log
+
+        log = run([], False)[1]
+        before = [role for role, _ in log[: log.index(("a", victim))]]
+        log = run(before, True)[1]
+        before += [role for role, _ in log[len(before) : log.index(("b", "commit"))]]
+        log = run(before, False)[1]
+        labels = [label for _, label in log]
+        last = (
+            labels.index(COMMIT)
+            if victim == "add m1"
+            else next(at for at, (role, _) in enumerate(log) if role == "b" and at >= len(before))
+        )
+        ends = [at for at in range(len(before), last + 1) if log[at - 1][0] != "main"]
+        cells = []
+        for end in ends:
+            told = run([role for role, _ in log[:end]], True)[0]
+            cells.append((str(told.verdict), str(token_of(told, subject=case.name, checksum=case.checksum))))
+        return cells
+
+    expected = run_on("trio", draw)
+    frame = windows(case, pairs=[pair]).frame
+    verdicts = ["failed" if "failed" in outcome else "passed" for outcome in frame["outcome"].astype("str")]
+    assert list(zip(verdicts, frame["token"], strict=True)) == expected
+
+
+def test_every_operation_against_every_other_client() -> None:
+    """A map for each victim's operation and each intruder, as a whole and operation by operation; the usual one is among them."""
+    case = case_of("path-lock", "free-running", disk="atomic")
+    result = windows(case, every=True)
+    names = [
+        tuple(row) for row in result.widths[["victim", "operation", "intruder", "intrusion"]].astype("str").to_numpy()
+    ]
+    of_a = [("a", operation, "b", unit) for operation in ("add m1", COMMIT) for unit in ("", "reload", "commit")]
+    of_b = [("b", operation, "a", unit) for operation in ("reload", "commit") for unit in ("", "add m1", COMMIT)]
+    assert names == of_a + of_b
+    usual = windows(case).frame
+    mine = result.frame[
+        (result.frame["operation"] == COMMIT) & (result.frame["intrusion"] == "") & (result.frame["victim"] == "a")
+    ]
+    assert mine["token"].tolist() == usual["token"].tolist()
+    assert repr(result).startswith("<WindowsResult path-lock/free-running/separate-stores/atomic 12 maps ")
+
+
+def test_whoever_is_waited_for_does_not_come_in_between() -> None:
+    case = case_of("reference", "after-completion", disk="atomic")
+    assert {(pair.victim, pair.intruder) for pair in pairs_of(case)} == {("a", "b")}
+    with pytest.raises(rw.UsageError, match="adds, commits or reloads"):
+        windows(case_of("reference", "a: add m1; commit"), every=True)
+
+
+def test_operations_with_the_same_text_are_told_apart() -> None:
+    result = windows(case_of("path-lock", "a: add m1; commit; add m2; commit | b: add m3", disk="atomic"), every=True)
+    operations = result.widths.loc[result.widths["victim"].astype("str") == "a", "operation"].astype("str").tolist()
+    assert operations == ["add m1", "commit #1", "add m2", "commit #2"]
+
+
+def test_disconnected_windows_are_kept_apart() -> None:
+    spans = windows(case_of("path-lock", "free-running", disk="atomic"), every=True).spans
+    assert (spans["width"] == spans["last"] - spans["first"] + 1).all()
+    assert spans.loc[spans["opens"] != "start", "opens"].tolist()
 
 
 def test_the_frame_is_tidy_and_the_result_short() -> None:

@@ -4,6 +4,8 @@ Colour is never the only channel (a hatch, a word or a shape says the same), and
 was sampled, and with how many schedules.
 """
 
+from ._arrivals import arrivals as arrivals
+from ._double import double as double
 from ._first_bug import first_bug as first_bug
 from ._matrix import matrix as matrix
 from ._report import report as report
@@ -17,7 +19,9 @@ from ._windows import windows as windows
 
 __all__ = [
     "MEANINGS",
+    "arrivals",
     "atlas",
+    "double",
     "first_bug",
     "matrix",
     "report",

@@ -31,10 +31,18 @@ from racewindow.frames import MATRIX, conform, kinds, require
 ROW, MARGIN, STRIP = 45.0, 12.0, 8.0
 WORD, SMALL, LABEL = 8.0, 6.8, 8.0
 
-_TINT = {"proved": "#d5ece3", "passed": "#ecf5f1", "failed": "#fbe3d6", "unknown": "#faf6d2", "not-applicable": PAPER}
+_TINT = {
+    "proved": "#d5ece3",
+    "passed": "#ecf5f1",
+    "sampled": "#ecf5f1",
+    "failed": "#fbe3d6",
+    "unknown": "#faf6d2",
+    "not-applicable": PAPER,
+}
 _WORD = {
     "proved": "✓ proved",
     "passed": "○ passed",
+    "sampled": "◔ sampled",
     "failed": "✗ FAILED",
     "unknown": "? unknown",
     "not-applicable": "n/a",
@@ -42,6 +50,7 @@ _WORD = {
 _STRIP = {
     "proved": Look(face=GREEN, hatch=""),
     "passed": Look(face=PAPER, hatch="////", line=GREEN),
+    "sampled": Look(face=PAPER, hatch="....", line=GREEN),
     "unknown": Look(face=YELLOW, hatch="xxxx"),
     "not-applicable": Look(face=PAPER, hatch="//", line=INFEASIBLE_HATCH),
 }
@@ -245,6 +254,8 @@ def counts(cell: Mapping[str, Any]) -> tuple[str, ...]:
             return f"all {schedules} schedules", f"all {schedules}", schedules
         case "failed":
             return f"{failures} of {schedules} schedules", f"{failures} of {schedules}", failures
+        case "sampled":
+            return f"0 of {schedules} tries", f"0 of {schedules}", schedules
         case "unknown":
             return f"after {schedules} schedules", f"after {schedules}", schedules
         case _:
@@ -261,10 +272,14 @@ def _caption(frame: pd.DataFrame) -> list[str]:
         return f" ({reasons})" if reasons and len(reasons) < 160 else ""
 
     bounds = used(("proved",), "bound")
-    sampled = used(("passed", "failed", "unknown"), "strategy")
+    sampled = used(("passed", "sampled", "failed", "unknown"), "strategy")
     told = [
         ("proved", f"✓ proved: every schedule{f' within {bounds}' if bounds else ''} was covered, and none fails."),
         ("passed", "○ passed: no violation in the schedules that were run; this is no proof."),
+        (
+            "sampled",
+            "◔ sampled: no violation in the tries against a real server, in wall-clock time; this is no proof.",
+        ),
         ("failed", "✗ FAILED: so many of the schedules that were run break an invariant; the strip shows which."),
         ("unknown", f"? unknown: a bound was hit, or what the scenario is about never happened{why('unknown')}."),
         ("not-applicable", f"n/a: the scenario asks for what the implementation has not{why('not-applicable')}."),

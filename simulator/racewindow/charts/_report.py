@@ -29,8 +29,15 @@ _VARIABLES = {
     _style.INFEASIBLE: "var(--faint)",
     _style.INFEASIBLE_HATCH: "var(--edge)",
 }
-_WORDS = {"proved": "proved", "passed": "passed", "failed": "FAILED", "unknown": "unknown", "not-applicable": "n/a"}
-_MARKS = {"proved": "✓", "passed": "○", "failed": "✗", "unknown": "?", "not-applicable": "–"}
+_WORDS = {
+    "proved": "proved",
+    "passed": "passed",
+    "sampled": "sampled",
+    "failed": "FAILED",
+    "unknown": "unknown",
+    "not-applicable": "n/a",
+}
+_MARKS = {"proved": "✓", "passed": "○", "sampled": "◔", "failed": "✗", "unknown": "?", "not-applicable": "–"}
 
 
 def report(

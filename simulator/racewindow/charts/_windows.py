@@ -197,7 +197,7 @@ def _compose(
     """Lay panels out below each other; the height of the figure follows from what they hold."""
     panels = panels or {("", "", ""): []}
     across = width * 72 - 2 * MARGIN
-    names = [key["implementation"] for rows in panels.values() for key, _ in rows]
+    names = [name for rows in panels.values() for name in _names(rows)]
     left = max((text_width(name, NAME) for name in names), default=0.0) + 9
     left = min(left, across * 0.36)
     right = max((number_room(cells) for rows in panels.values() for _, cells in rows), default=0.0) + 10
@@ -232,6 +232,18 @@ def _compose(
     return axes
 
 
+def _names(rows: Sequence[Ribbon]) -> list[str]:
+    """Names of ribbons: the implementation, and where one has several, who comes in between of what."""
+    stores = [key["implementation"] for key, _ in rows]
+    if len(set(stores)) == len(stores):
+        return stores
+    pairs = [f"{key['victim']}: {key['operation']} × {key['intruder']}" for key, _ in rows]
+    pairs = [
+        f"{pair}: {key['intrusion']}" if key["intrusion"] else pair for pair, (key, _) in zip(pairs, rows, strict=True)
+    ]
+    return pairs if len(set(stores)) == 1 else [f"{store}  {pair}" for store, pair in zip(stores, pairs, strict=True)]
+
+
 def _sides(ax: Axes, rows: Sequence[Ribbon], drawing: _Drawing, *, left: float) -> None:
     """The names at the left end of the ribbons, and the numbers at the right."""
     count = max(1, len(rows))
@@ -240,7 +252,7 @@ def _sides(ax: Axes, rows: Sequence[Ribbon], drawing: _Drawing, *, left: float) 
     ax.tick_params(axis="y", length=0, pad=6)
     ax.patch.set_visible(False)
     centre = (TOP + BOTTOM) / 2
-    names = [elide(key["implementation"], left - 8 if left else 1e9, NAME) for key, _ in rows]
+    names = [elide(name, left - 8 if left else 1e9, NAME) for name in _names(rows)]
     ax.set_yticks([number + centre for number in range(len(rows))], names, size=NAME)
     for number, (key, _) in enumerate(rows):
         numbers(ax, number, drawing.widths[tuple(key.values())])
@@ -259,6 +271,8 @@ def _panel(
 ) -> None:
     scenario, topology, disk = key
     where = " · ".join(part for part in (topology, f"disk={disk}" if disk else "") if part)
+    if len({ribbon_key["implementation"] for ribbon_key, _ in rows}) == 1 < len(rows):
+        scenario = f"{rows[0][0]['implementation']} · {scenario}"
     # Three lines above the ribbons: the scenario, its text, and the experiment.
     head = elide(scenario, across, TITLE, bold=True)
     story = "" if story == scenario else story
@@ -269,8 +283,9 @@ def _panel(
     if not rows:
         note(ax, "no gaps were measured", (0.5, 0.5), (0, 0), size=NAME, color=MUTED, ha="center", va="center")
         return
-    note(ax, "commit starts", (0, 0), (0, -4), size=SMALL, color=MUTED, va="top")
-    note(ax, "commit ends", (1, 0), (0, -4), size=SMALL, color=MUTED, va="top", ha="right")
+    what = "commit" if all("commit" in key["operation"] or not key["operation"] for key, _ in rows) else "operation"
+    note(ax, f"{what} starts", (0, 0), (0, -4), size=SMALL, color=MUTED, va="top")
+    note(ax, f"{what} ends", (1, 0), (0, -4), size=SMALL, color=MUTED, va="top", ha="right")
     for number, (ribbon_key, cells) in enumerate(rows):
         mine = tuple(ribbon_key.values())
         ribbon(ax, number, cells, drawing.looks, room=room)
@@ -283,9 +298,11 @@ def _caption(drawing: _Drawing) -> str:
     disks = " and ".join(dict.fromkeys(key["disk"] for key, _ in drawing.ribbons))
     places = " and ".join(dict.fromkeys(key["topology"].replace("-", " ") for key, _ in drawing.ribbons))
     where = f"; disk={disks}, {places}" if drawing.ribbons else ""
+    plain = all("commit" in key["operation"] or not key["operation"] for key, _ in drawing.ribbons)
+    what = "commit" if plain else "operation"
     every = "every gap that is not blank" if _holes(drawing) else "every gap"
     return (
-        "A ribbon is one commit of the victim, from start to end; a cell is a gap between two of its steps (m steps "
+        f"A ribbon is one {what} of the victim, from start to end; a cell is a gap between two of its steps (m steps "
         f"have m + 1 gaps). Exact, not sampled: intruder run to completion in {every}{where}. "
         "Under a window: the steps that open and close it."
     )

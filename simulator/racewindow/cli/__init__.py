@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from racewindow.cli import (
+    arrivals,
     bench,
     check_adapter,
     compare,
@@ -24,6 +25,8 @@ from racewindow.cli import (
     new_adapter,
     prove,
     replay,
+    serve_design,
+    server,
     timeline,
     windows,
 )
@@ -48,12 +51,15 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "first-bug": first_bug.first_bug,
     "prove": prove.prove,
     "windows": windows.windows,
+    "arrivals": arrivals.arrivals,
     "replay": replay.replay,
     "timeline": timeline.timeline,
     "bench": bench.bench,
     "compare": compare.compare,
     "new-adapter": new_adapter.new_adapter,
     "check-adapter": check_adapter.check_adapter,
+    "server": server.server,
+    "serve-design": serve_design.serve_design,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

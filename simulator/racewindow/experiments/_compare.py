@@ -16,9 +16,10 @@ from racewindow.disk import Granularity
 from racewindow.errors import RacewindowError, UsageError
 from racewindow.experiments._case_result import CaseResult
 from racewindow.experiments._fuzz import fuzz
+from racewindow.experiments._intrusion import has_pair
 from racewindow.experiments._prove import prove
 from racewindow.experiments._timeline import timeline
-from racewindow.experiments._windows import has_pair, windows
+from racewindow.experiments._windows import windows
 from racewindow.frames import WINDOWS, Timeline, concat, conform, matrix_frame, widths
 from racewindow.kernel.token import Token
 from racewindow.sessions.case import Case

@@ -1,0 +1,100 @@
+"""``racewindow arrivals``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from racewindow.cli._arguments import Json, Seed, cases_of, drawable
+from racewindow.cli._output import print_json, say
+from racewindow.cli.codes import CLEAN, INTERRUPTED, VIOLATION
+from racewindow.errors import UsageError
+
+
+def arrivals(
+    implementations: Annotated[
+        list[str],
+        typer.Argument(help="names ('racewindow list'), module:Class or file.py:Class", metavar="IMPLEMENTATION..."),
+    ],
+    scenario: Annotated[str, typer.Option("--scenario", help="name of a story, or its text")] = "free-running",
+    topology: Annotated[
+        str, typer.Option("--topology", help="which clients share a handle or a store")
+    ] = "separate-stores",
+    disk: Annotated[str, typer.Option("--disk", help="granularity: suspending or atomic")] = "suspending",
+    delays: Annotated[
+        str, typer.Option("--delays", help="virtual seconds from 'accepted' to the arrival, joined by commas")
+    ] = "0,0.001,0.01,0.1,0.3,1,2,3,5,10",
+    load: Annotated[
+        list[int], typer.Option("--load", help="so many other clients add and commit meanwhile; may be repeated")
+    ] = [0],  # noqa: B006
+    latency: Annotated[
+        list[str],
+        typer.Option(
+            "--latency",
+            help="PATTERN=SECONDS, mean of the steps that fit; may be repeated, the first fitting one holds",
+        ),
+    ] = [],  # noqa: B006
+    distribution: Annotated[str, typer.Option("--distribution", help="exponential, or fixed: exact")] = "exponential",
+    think: Annotated[
+        float, typer.Option("--think", help="mean seconds that the load takes before each operation")
+    ] = 1.0,
+    schedules: Annotated[int, typer.Option("--schedules", min=1, help="for each implementation, load and delay")] = 200,
+    seed: Seed = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="worker processes; they change nothing but the time it takes")
+    ] = 2,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="draw the curves into this file (.png or .svg)")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """How likely harm is when a second client arrives a while after the first one's commit was accepted."""
+    from tqdm import tqdm
+
+    from racewindow import charts, experiments
+
+    if output is not None:
+        drawable(output)
+    latencies = experiments.Latencies.parse(latency, distribution)
+    cases = [
+        case for name in dict.fromkeys(implementations) for case in cases_of(name, scenario, [topology], [disk], "idle")
+    ]
+    for case in cases:
+        if case.not_applicable:
+            say(f"{case.implementation.name} is left out: {case.not_applicable}")
+    result = experiments.arrivals(
+        cases,
+        latencies=latencies,
+        delays_s=_numbers(delays),
+        loads=load,
+        think_s=think,
+        schedules=schedules,
+        seed=seed,
+        jobs=jobs,
+        progress=lambda rows, total: tqdm(rows, total=total, disable=None, leave=False),
+    )
+    if as_json:
+        print_json({"arrivals": result.frame.to_dict("records")})
+    elif len(result.frame):
+        shown = ["implementation", "load", "delay_s", "schedules", "failures", "probability", "low", "high", "exact"]
+        print(result.frame[shown].round(4).to_string(index=False))
+        for text in result.frame["latency"].cat.categories:
+            print(f"latencies, {text}")
+        token = next((token for token in result.frame["token"] if token), "")
+        print(f"racewindow timeline '{token}'" if token else "no violation")
+    if output is not None:
+        charts.save(charts.arrivals(result.frame), output)
+        say(f"drawn: {output}")
+    if result.interrupted:
+        say(f"interrupted after {len(result.frame)} rows: these are partial results")
+        return INTERRUPTED
+    return VIOLATION if result.frame["failures"].any() else CLEAN
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--delays {text!r}: give virtual seconds joined by commas, for example 0,0.01,1,5") from None
