@@ -776,6 +776,16 @@ class TestEnds:
         while _thread._count() > threads:
             os.sched_yield()
 
+    def test_what_only_claims_to_be_a_module(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As extensions made by cffi do: it is left alone."""
+
+        class Pretender:
+            __slots__ = ()
+            __class__ = type(sys)  # type: ignore[assignment]
+
+        monkeypatch.setitem(sys.modules, "racewindow_pretender", Pretender())
+        assert rw.prove(lost_update, host="threads").verdict == "failed"
+
     def test_other_threads_notice_nothing(self) -> None:
         """A real thread beside the kernel sleeps, locks and opens for real."""
         done: list[str] = []

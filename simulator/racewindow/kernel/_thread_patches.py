@@ -46,7 +46,8 @@ def _install() -> None:
         id(real): (real, ours) for module in (_thread_primitives, _thread_files) for real, ours in module.functions()
     }
     for name, loaded in list(sys.modules.items()):
-        if isinstance(loaded, ModuleType) and not name.startswith(_OURS):
+        # By its real type: what an extension puts there may only claim to be a module.
+        if issubclass(type(loaded), ModuleType) and not name.startswith(_OURS):
             for attribute in _names_in(loaded, ours_by_id):
                 found = ours_by_id.get(id(vars(loaded).get(attribute)))
                 if found is not None:
