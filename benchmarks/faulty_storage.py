@@ -40,6 +40,10 @@ class FaultyStorage:
     def __repr__(self) -> str:
         return f"<FaultyStorage {self._storage!r}>"
 
+    async def make_root(self) -> None:
+        self._refuse("make_root", "")
+        await self._storage.make_root()
+
     async def read(self, path: str) -> bytes:
         self._refuse("read", path)
         return await self._storage.read(path)

@@ -50,6 +50,8 @@ TOGETHER = [
         *(f"a: add m1 | b: commit | x: {fault}" for fault in ("crash b", "power-loss", "power-loss torn", "cancel b")),
         *(f"a: add m1 | b: add m2; commit | x: {fault}" for fault in ("crash a", "power-loss", "cancel a")),
         f"{ONE} | b: add m2; commit; reload",
+        "a: add m1; commit | b: add m2; commit | x: crash a",
+        f"{ONE} | b: add m2; commit; reload | x: crash a",
     )
     for topology, disk in product(TOPOLOGIES, GRANULARITIES)
 ]

@@ -347,10 +347,15 @@ WRONG: dict[str, tuple[str, type[rw.SessionStore], str]] = {
     "writes late": ("memory", _wrong(_WritesLate), "m1 was acknowledged, and is gone after a crash"),
     "background": ("claims", _wrong(capabilities=claiming(background=True)), "claims background=True"),
     "durable": ("claims", _wrong(capabilities=claiming(durable=True)), "gone after a loss of power"),
+    "storage nowhere": (
+        "claims",
+        type("Nowhere", (asyncio_store.MyStore,), {"__doc__": "Nowhere.", "capabilities": claiming(storage=True)}),
+        "nothing of it is on the simulated disk, which can fail",
+    ),
     "durable nowhere": (
         "claims",
         type("Nowhere", (asyncio_store.MyStore,), {"__doc__": "Nowhere.", "capabilities": claiming(durable=True)}),
-        "nothing of it is on the simulated disk",
+        "nothing of it is on the simulated disk, whose power can be lost",
     ),
 }
 

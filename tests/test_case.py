@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import racewindow as rw
@@ -54,6 +55,64 @@ class SlowAfterCrash(Design):
 
     name = "slow-after-crash"
     handle_type = SlowHandle
+
+
+class PollingHandle(DesignHandle):
+    async def commit(self, *, wait: bool) -> Any:
+        while "done" not in self.env.disk.names("archives"):
+            await self.env.world.sleep(0.1)
+        return rw.EndedTicket(self.env.serial("task"))
+
+
+class PatientHandle(DesignHandle):
+    async def commit(self, *, wait: bool) -> Any:
+        for _ in range(30):
+            await self.env.world.sleep(0.1)
+        return rw.EndedTicket(self.env.serial("task"))
+
+
+class Polling(Design):
+    """Waits for a file that nobody will ever write."""
+
+    name = "polling"
+    handle_type = PollingHandle
+
+
+class Patient(Design):
+    """Gives up after a while."""
+
+    name = "patient"
+    handle_type = PatientHandle
+
+
+class TestAPollThatCanNeverSucceed:
+    def test_it_fails_tasks_end(self) -> None:
+        """Nothing but time changes any more, so this is how it stays; whoever comes to look sees a client that never ended."""
+        result = prove(Case(implementation=Polling, scenario=Scenario.parse("a: add m1; commit | b: reload")))
+        assert result.verdict == "failed"
+        assert result.first is not None
+        assert [str(violation) for violation in result.first.violations] == ["tasks-end: a never ended"]
+        assert result.first.steps < 150
+
+    def test_one_that_gives_up_after_a_while_does_not(self) -> None:
+        result = prove(Case(implementation=Patient, scenario=Scenario.parse("a: add m1; commit | b: reload")))
+        assert "tasks-end" not in result.kinds
+
+
+class TestChecksum:
+    def test_it_is_of_what_a_schedule_depends_on(self) -> None:
+        """A story under another name has the same; another text or granularity has not."""
+        plain = Scenario.parse("a: add m1; commit")
+        named = Scenario.parse("a: add m1; commit", name="one", goals=("crash-fired",), summary="s", link="l")
+        case = Case(implementation=SlowAfterCrash, scenario=plain)
+        others = (
+            {"scenario": Scenario.parse("a: add m1; commit; commit")},
+            {"topology": "same-handle"},
+            {"disk": "atomic"},
+            {"time": "adversarial"},
+        )
+        assert replace(case, scenario=named).checksum == case.checksum
+        assert len({case.checksum, *(replace(case, **other).checksum for other in others)}) == 5
 
 
 class TestAFaultOfOnesOwn:

@@ -139,6 +139,14 @@ class TestExamining:
         assert "shrunk" not in out
         assert "racewindow replay rw2~copy-on-write/after-completion=2=5~" in out.rstrip().splitlines()[-1]
 
+    def test_how_much_shrinking_may_cost(self, capsys: Out) -> None:
+        """What is not certified for lack of a budget says so."""
+        argv = "fuzz", *RACE, *ONE, "--schedules", "100", "--json", "--shrink-executions", "2"
+        _, out, _ = run(capsys, *argv)
+        shrunk = json.loads(out)["results"][0]["shrunk"]
+        assert (shrunk["executions"], shrunk["certified"]) == (2, False)
+        assert shrunk["reason"].startswith("the budget of 2 executions ended")
+
     def test_both_tokens_are_in_the_json(self, capsys: Out) -> None:
         _, out, _ = run(capsys, "fuzz", *RACE, *ONE, "--schedules", "100", "--json")
         (result,) = json.loads(out)["results"]
@@ -362,6 +370,30 @@ class TestReplayAndTimeline:
         assert (code, out) == (UNKNOWN, "")
         assert one_clear_line(err)
         assert "expects nobody to run, but runnable are: " in err
+
+
+class TestCurve:
+    def test_names_the_choice_that_decided(self, capsys: Out, token: str) -> None:
+        """Here it is sampled: there are more states than may be counted."""
+        code, out, _ = run(capsys, "curve", token, "--states", "50", "--schedules", "10")
+        first, how, *lines, last = out.splitlines()
+        assert (code, first) == (VIOLATION, Token.parse(token).subject)
+        assert how == "probability of extracted-once under random-walk, 10 walks from each choice, with 95 % intervals"
+        assert "100.00%" in lines[-1]
+        assert [line[0] for line in lines].count("^") == 1
+        assert last == "^ the choice that raised it most"
+
+    def test_as_json(self, capsys: Out, token: str) -> None:
+        argv = "curve", token, "--states", "50", "--schedules", "5", "--json"
+        told = json.loads(run(capsys, *argv)[1])
+        assert (told["violation"], told["exact"]) == ("extracted-once", False)
+        assert told["points"][-1]["probability"] == 1
+        assert told["jump"] in told["points"]
+
+    def test_a_sampler_that_cannot_be_sampled_is_refused(self, capsys: Out, token: str) -> None:
+        code, _, err = run(capsys, "curve", token, "--states", "50", "--sampler", "urw")
+        assert code == USAGE
+        assert one_clear_line(err)
 
 
 class TestWrongUsage:

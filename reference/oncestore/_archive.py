@@ -1,7 +1,7 @@
 """What the files of an archive say. Everything about a commit is derived from them: there is no second truth."""
 
 from collections.abc import Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,38 +64,29 @@ def attempts_of(names: Sequence[str]) -> int:
     return sum(name.startswith("attempt-") for name in names)
 
 
-async def read_status(storage: Storage, session: str, number: int) -> Status:
-    """One call: list. Raises FileNotFoundError without an archive."""
-    return status_of(await storage.list(layout.archive(session, number)))
+async def is_pending(storage: Storage, session: str, number: int) -> bool:
+    """Whether there is no result yet. One call: list. Raises FileNotFoundError without an archive."""
+    return not has_result(await storage.list(layout.archive(session, number)))
 
 
-async def read_outcome(storage: Storage, session: str, number: int) -> Outcome | None:
-    """What is recorded; None while there is nothing. Calls: list, read. Raises Corrupt."""
-    status = await read_status(storage, session, number)
-    if status not in ("completed", "failed"):
+async def read_outcome(storage: Storage, session: str, number: int, names: Sequence[str]) -> Outcome | None:
+    """What is recorded in an archive that holds these files; None while there is nothing. Calls: read. Raises Corrupt."""
+    if not has_result(names):
         return None
-    path = f"{layout.archive(session, number)}/{layout.EXTRACTION if status == 'completed' else layout.FAILURE}"
-    try:
-        return Outcome(**await layout.read_json(storage, path))
-    except TypeError as error:
-        raise Corrupt(path, 1, "not the members of an outcome") from error
+    name = layout.EXTRACTION if layout.EXTRACTION in names else layout.FAILURE
+    return await layout.read_record(storage, f"{layout.archive(session, number)}/{name}", Outcome)
 
 
 async def read_claim(storage: Storage, session: str, number: int) -> Claim:
     """One call: read. Raises Corrupt, and FileNotFoundError without an archive."""
-    path = f"{layout.archive(session, number)}/{layout.CLAIM}"
-    try:
-        return Claim(**await layout.read_json(storage, path))
-    except TypeError as error:
-        raise Corrupt(path, 1, "not the members of a claim") from error
+    return await layout.read_record(storage, f"{layout.archive(session, number)}/{layout.CLAIM}", Claim)
 
 
 async def read_claimed(storage: Storage, session: str, number: int) -> tuple[Sequence[Message], str]:
     """What was claimed, and the idempotency key for it. Calls: read, chunks. Raises Corrupt."""
     claim = await read_claim(storage, session, number)
     log = LogReader(storage, layout.log(layout.archive(session, number)))
-    async with aclosing(log.messages()) as read:
-        messages = [message async for message in read]
+    messages = [message async for message in log.messages()]
     if log.size != claim.bytes:
         raise Corrupt(log.path, log.count + 1, f"{claim.bytes} bytes were claimed and {log.size} are here")
     return messages, claim.key
@@ -108,9 +99,8 @@ async def read_ids(storage: Storage, session: str, number: int) -> Ids:
         if (ids := from_bytes(await storage.read(f"{directory}/{layout.IDS}"))) is not None:
             return ids
     ids = Ids()
-    async with aclosing(LogReader(storage, layout.log(directory)).messages()) as messages:
-        async for message in messages:
-            ids.add(message.id)
+    async for message in LogReader(storage, layout.log(directory)).messages():
+        ids.add(message.id)
     with suppress(OSError):  # one that cannot be kept will be made again
         await layout.put_durably(storage, directory, layout.IDS, ids.to_bytes())
     return ids

@@ -10,7 +10,7 @@ import trio
 
 from . import _layout as layout
 from . import _serve
-from ._archive import archive_numbers, read_outcome, read_status
+from ._archive import archive_numbers, read_outcome, status_of
 from ._directory import DirectoryStorage
 from ._errors import StoreError, UsageError
 from ._log import read_messages
@@ -47,9 +47,10 @@ async def _show(storage: DirectoryStorage | SqliteStorage, session: str | None) 
         rows = [["session", "live", "archives", "unfinished", "failed"]]
         for name in sessions:
             live = await read_messages(storage, layout.log(layout.live(name)))
-            states = [await read_status(storage, name, number) for number in await archive_numbers(storage, name)]
-            finished, failed = states.count("completed") + states.count("failed"), states.count("failed")
-            counts = (len(live), len(states), len(states) - finished, failed)
+            numbers = await archive_numbers(storage, name)
+            states = [status_of(await storage.list(layout.archive(name, number))) for number in numbers]
+            failed = states.count("failed")
+            counts = (len(live), len(states), len(states) - states.count("completed") - failed, failed)
             rows.append([name, *map(str, counts)])
     elif layout.check_session_id(session) not in sessions:
         raise UsageError(f"there is no session {session!r} here; 'oncestore show {storage.root}' lists those there are")
@@ -57,9 +58,10 @@ async def _show(storage: DirectoryStorage | SqliteStorage, session: str | None) 
         rows = [["task", "messages", "status", "text or error"]]
         for number in await archive_numbers(storage, session):
             messages = await read_messages(storage, layout.log(layout.archive(session, number)))
-            outcome, status = await read_outcome(storage, session, number), await read_status(storage, session, number)
+            names = await storage.list(layout.archive(session, number))
+            outcome = await read_outcome(storage, session, number, names)
             said = "" if outcome is None else json.dumps(outcome.text if outcome.error is None else outcome.error)
-            rows.append([f"{session}:{number}", str(len(messages)), status, said])
+            rows.append([f"{session}:{number}", str(len(messages)), status_of(names), said])
         live = await read_messages(storage, layout.log(layout.live(session)))
         rows.append(["live", str(len(live)), "", ""])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -6,35 +6,34 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
-import trio
-
 from ._descriptors import Descriptors
 from ._locks import FileLock, FileLocks
 from ._storage import FsyncFailed, check_path
+from ._threads import Threads
 
 _CHUNK = 1 << 18
 
 
 class DirectoryStorage:
-    """A directory, possibly shared with other processes. The constructor touches nothing; ``make_root`` makes it."""
+    """A directory, possibly shared with other processes. The constructor touches nothing."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         self._locks = FileLocks(self.root)
         self._logs = Descriptors(os.O_WRONLY | os.O_APPEND)
+        self._threads = Threads()
 
     def __repr__(self) -> str:
         return f"<DirectoryStorage {str(self.root)!r}>"
 
     async def make_root(self) -> None:
-        """Create the directory, and the missing ones above it, durably."""
-        await trio.to_thread.run_sync(_make_durably, self.root.absolute())
+        await self._threads.run(_make_durably, self.root.absolute())
 
     async def read(self, path: str) -> bytes:
-        return await trio.to_thread.run_sync(_read, self._at(path))
+        return await self._threads.run(_read, self._at(path))
 
     async def chunks(self, path: str, start: int = 0) -> AsyncGenerator[bytes]:
-        descriptor, chunk = await trio.to_thread.run_sync(_open_and_read, self._at(path), start)
+        descriptor, chunk = await self._threads.run(_open_and_read, self._at(path), start)
         try:
             while chunk:
                 yield chunk
@@ -42,30 +41,30 @@ class DirectoryStorage:
                 # A short piece was the last one: whoever reads without a lock takes the file as it was.
                 if len(chunk) < _CHUNK:
                     return
-                chunk = await trio.to_thread.run_sync(os.pread, descriptor, _CHUNK, start)
+                chunk = await self._threads.run(os.pread, descriptor, _CHUNK, start)
         finally:
             os.close(descriptor)
 
     async def list(self, path: str) -> list[str]:
-        return sorted(await trio.to_thread.run_sync(os.listdir, self._at(path)))
+        return sorted(await self._threads.run(os.listdir, self._at(path)))
 
     async def append(self, path: str, data: bytes) -> None:
-        await trio.to_thread.run_sync(_append, self._logs, self._at(path), data)
+        await self._threads.run(_append, self._logs, self._at(path), data)
 
     async def write(self, path: str, data: bytes) -> None:
-        await trio.to_thread.run_sync(_write, self._at(path), data)
+        await self._threads.run(_write, self._at(path), data)
 
     async def make_directory(self, path: str) -> None:
-        await trio.to_thread.run_sync(os.mkdir, self._at(path))
+        await self._threads.run(os.mkdir, self._at(path))
 
     async def rename(self, source: str, target: str) -> None:
-        await trio.to_thread.run_sync(_rename, self._at(source), self._at(target))
+        await self._threads.run(_rename, self._at(source), self._at(target))
 
     async def remove(self, path: str) -> None:
-        await trio.to_thread.run_sync(_remove, self._at(path))
+        await self._threads.run(_remove, self._at(path))
 
     async def fsync_directory(self, path: str) -> None:
-        await trio.to_thread.run_sync(_fsync_directory, self._at(path))
+        await self._threads.run(_fsync_directory, self._at(path))
 
     def lock(self, path: str, *, wait: bool = True) -> AbstractAsyncContextManager[FileLock]:
         return self._locks.hold(check_path(path), wait=wait)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,8 @@ class Extraction:
 
     def look_after(self, number: int) -> None:
         """The same, unless another store is at it: that one will do it, or die and be noticed the next time."""
-        self._start(number)
+        if self._store.closed is None:  # else nothing is begun, and those who wait are about to be told
+            self._start(number)
 
     def leave(self) -> None:
         """Finish what is under way; leave to the others what they are at."""
@@ -107,23 +108,22 @@ class Extraction:
 
     async def _round(self) -> bool:
         """Settle what is wanted now; False when that is left to others. Calls: lock (lease), then as needed."""
-        wait = self._patient and self._store.closed is None
-        async with AsyncExitStack() as stack:
-            # The lease makes the hand-over exclusive among all living stores, and dies with its holder. It is not the
-            # session's lock: adds and commits go on while an extractor takes its time.
-            lease = self._storage.lock(layout.lease(self.session), wait=wait)
-            with trio.CancelScope() as self._queueing:
-                try:
-                    await stack.enter_async_context(lease)
-                except BlockingIOError:
-                    if not self._patient:
-                        self.under_way.clear()  # nobody waits
-                    return self._patient and not wait and self._store.closed is None  # somebody waits by now
-            if self._queueing.cancelled_caught:
-                return False
-            self._queueing = None
-            await self._settle(max(self.under_way))
-        return True
+        # The lease makes the hand-over exclusive among all living stores, and dies with its holder. It is not the
+        # session's lock: adds and commits go on while an extractor takes its time.
+        lease = self._storage.lock(layout.lease(self.session), wait=self._patient and self._store.closed is None)
+        with trio.CancelScope() as self._queueing:
+            try:
+                async with lease:
+                    self._queueing = None  # what is under way goes on
+                    await self._settle(max(self.under_way))
+                    return True
+            except BlockingIOError:
+                if self._queueing is None:  # that was not the lease
+                    raise
+                if not self._patient:
+                    self.under_way.clear()
+                return self._store.closed is None  # somebody may wait by now
+        return False
 
     async def _settle(self, newest: int) -> None:
         """Give every archive up to ``newest`` a result, and another try to those that were asked for again."""

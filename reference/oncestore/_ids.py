@@ -3,8 +3,9 @@
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from itertools import chain
 
 
 class Ids:
@@ -15,8 +16,8 @@ class Ids:
         self._buckets: dict[int, array[int]] = {}
         self.update(hashes)
 
-    def __len__(self) -> int:
-        return sum(map(len, self._buckets.values()))
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self._buckets.values())
 
     def __contains__(self, id: str) -> bool:
         hash = _hash(id)
@@ -34,12 +35,9 @@ class Ids:
             if place == len(bucket) or bucket[place] != hash:
                 bucket.insert(place, hash)
 
-    def hashes(self) -> Iterable[int]:
-        return (hash for bucket in self._buckets.values() for hash in bucket)
-
     def to_bytes(self) -> bytes:
         """For the index file of an archive: the hashes, big-endian, and a checksum."""
-        body = b"".join(hash.to_bytes(8) for hash in self.hashes())
+        body = b"".join(hash.to_bytes(8) for hash in self)
         return body + zlib.crc32(body).to_bytes(4)
 
 

@@ -20,12 +20,14 @@ directory that is renamed would guard the wrong one.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TypeVar
 
 from ._errors import Corrupt, UsageError
 from ._storage import Storage
+
+T = TypeVar("T")
 
 SESSIONS, NEW, DELETED = "sessions", "new", "deleted"
 LOG, CLAIM, EXTRACTION, FAILURE, IDS = "messages.jsonl", "claim.json", "extraction.json", "failure.json", "ids"
@@ -43,6 +45,10 @@ def check_session_id(session: str) -> str:
 
 def home(session: str) -> str:
     return f"{SESSIONS}/{session}"
+
+
+def deleted(session: str) -> str:
+    return f"{DELETED}/{session}"
 
 
 def live(session: str) -> str:
@@ -103,12 +109,10 @@ def to_json(members: Mapping[str, object]) -> bytes:
     return json.dumps(members, separators=(",", ":")).encode() + b"\n"
 
 
-async def read_json(storage: Storage, path: str) -> dict[str, Any]:
+async def read_record(storage: Storage, path: str, kind: Callable[..., T]) -> T:
+    """What ``to_json`` wrote, given to ``kind`` as keyword arguments. One call: read. Raises Corrupt."""
     data = await storage.read(path)
     try:
-        members = json.loads(data)
-    except ValueError as error:
-        raise Corrupt(path, 1, "not JSON") from error
-    if not isinstance(members, dict):
-        raise Corrupt(path, 1, "not a JSON object")
-    return members
+        return kind(**json.loads(data))
+    except (ValueError, TypeError) as error:
+        raise Corrupt(path, 1, f"not what is recorded here: {error}") from error

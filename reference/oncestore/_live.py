@@ -7,8 +7,8 @@ it stays there, and the next one trusts nothing that was not known to be durable
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from . import _layout as layout
-from ._archive import archive_numbers, read_ids, read_status
+from ._archive import archive_numbers, is_pending, read_ids
 from ._errors import AlreadyExists, CommitPending, Conflict, NotStored, OutcomeUnknown, StoreError
 from ._ids import Ids
 from ._log import LogReader, copy_lines
 from ._messages import Message, encode
 from ._storage import FsyncFailed, Lock
+from ._turn import take
 
 if TYPE_CHECKING:
     from ._store import SessionStore
@@ -83,9 +84,9 @@ class Live:
     async def create(self) -> None:
         """Calls: lock, list, list, make_directory, make_directory, fsync_directory, rename, fsync_directory."""
         home, new = layout.home(self._session), f"{layout.NEW}/{self._session}"
-        with plainly("created"):
+        with Plainly("created"):
             async with self._lock() as lock:
-                for place in (home, f"{layout.DELETED}/{self._session}"):
+                for place in (home, layout.deleted(self._session)):
                     with suppress(FileNotFoundError):
                         await self._storage.list(place)
                         # Who made it may have died before this; an answer has to survive.
@@ -114,7 +115,7 @@ class Live:
         self._waiting.append(entry)
         try:
             # While one of us writes, the others gather here; the first one then writes for all.
-            await self._take_turn()
+            await take(self._turn)
             try:
                 while not entry.answered:
                     await self._lead()
@@ -127,14 +128,6 @@ class Live:
             raise copy(entry.problem) from entry.problem  # others of the batch raise theirs
         assert entry.stored is not None, "whoever had the turn has answered"
         return entry.stored
-
-    async def _take_turn(self) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        try:
-            # A turn of the event loop would cost a lonely client a tenth of its add.
-            self._turn.acquire_nowait()
-        except trio.WouldBlock:
-            await self._turn.acquire()
 
     async def claim(self, then: Callable[[int], T]) -> T | None:
         """Make an archive of the live messages, and call ``then`` with its number; None when there are none.
@@ -152,17 +145,18 @@ class Live:
         return claimed
 
     async def delete(self) -> None:
-        """Calls: lock (lease), lock, those of _look, list, rename, fsync_directory, fsync_directory, those of erase."""
+        """Calls: list, lock (lease), lock, those of _look, list, rename, fsync_directory twice, those of erase."""
         pending = CommitPending(
             f"a commit of session {self._session!r} is pending; wait for its extraction to end, then delete"
         )
-        deleted = f"{layout.DELETED}/{self._session}"
-        with plainly("deleted"):
+        deleted = layout.deleted(self._session)
+        with Plainly("deleted"):
+            await archive_numbers(self._storage, self._session)  # as in _exclusive, but for the lease
             try:
                 lease = self._storage.lock(layout.lease(self._session), wait=False)
                 async with lease, self._exclusive("deleted") as state:
                     newest = state.number - 1
-                    if newest and await read_status(self._storage, self._session, newest) in ("accepted", "running"):
+                    if newest and await is_pending(self._storage, self._session, newest):
                         raise pending
                     with trio.CancelScope(shield=True):
                         await self._storage.rename(layout.home(self._session), deleted)
@@ -186,18 +180,20 @@ class Live:
         and the record lands in an archive that was extracted already: acknowledged, and stranded.
         """
         self._store.check_open()
-        with plainly(done):
+        with Plainly(done):
+            if self._state is None:
+                # An unknown session is refused before a lock is made for it, which would stay for ever.
+                await archive_numbers(self._storage, self._session)
             async with self._lock() as lock:
-                if self._state is None or lock.note != self._name:
-                    await self._look(lock)
-                assert self._state is not None, "a look finds out, or raises"
+                state = self._state
+                if state is None or lock.note != self._name:
+                    state = self._state = await self._look(lock)
                 lock.note = self._name + _UNSURE
                 try:
-                    with plainly(done):
-                        yield self._state
-                except OutcomeUnknown:
+                    yield state
+                except FsyncFailed:
                     raise
-                except StoreError:  # nothing was changed
+                except (OSError, StoreError):  # nothing was changed
                     self._vouch(lock)
                     raise
                 self._vouch(lock)
@@ -206,7 +202,7 @@ class Live:
         with suppress(OSError):  # what was done is done; without the note, the next one looks closely
             lock.note = self._name if self._state else _UNSURE
 
-    async def _look(self, lock: Lock) -> None:
+    async def _look(self, lock: Lock) -> _State:
         """Find out what others did since this store last held the lock.
 
         Calls: list, chunks, and with ids those of read_ids for each new archive; where nobody vouches, those of _repair.
@@ -218,23 +214,21 @@ class Live:
         if known.number == number:
             state.size, state.count = known.size, known.count
         elif state.ids is not None:
-            for new in range(known.number, number):
-                state.ids.update((await read_ids(self._storage, self._session, new)).hashes())
+            await self._read_ids(state.ids, range(known.number, number))
         log = LogReader(self._storage, self._path, state.size, state.count)
         if lock.note == self._name + _UNSURE:
             # This store failed, and nobody was here since: what came after may be gone at the next loss of power,
             # whatever an fsync says now. Its clients were told that the outcome is unknown, and this decides it.
             await self._repair(state)
         else:
-            async with aclosing(log.messages()) as messages:
-                async for message in messages:
-                    if state.ids is not None:
-                        state.ids.add(message.id)
+            async for message in log.messages():
+                if state.ids is not None:
+                    state.ids.add(message.id)
             state.size, state.count = log.size, log.count
             if log.torn or not lock.note or lock.note.endswith(_UNSURE):
                 lock.note = _UNSURE
                 await self._repair(state)
-        self._state = state
+        return state
 
     async def _repair(self, state: _State) -> None:
         """Make what is known of the log true: cut what comes after, and make all of it, and the way to it, durable.
@@ -266,11 +260,9 @@ class Live:
                     await self._write(state, batch)
         except BaseException as error:
             # Nobody else will answer those who were taken along.
-            problem = (
-                error
-                if isinstance(error, StoreError)
-                else OutcomeUnknown(f"the batch was given up ({error!r}); repeat with the same id")
-            )
+            problem: StoreError = OutcomeUnknown(f"the batch was given up ({error!r}); repeat with the same id")
+            if isinstance(error, StoreError):
+                problem = error
             for entry in batch:
                 if not entry.answered:
                     entry.problem = problem
@@ -311,21 +303,25 @@ class Live:
 
     async def _find(self, state: _State, id: str) -> Message | None:
         """Calls: the first time, chunks, and those of read_ids for each archive; for a used id, chunks until found."""
-        archives = [layout.archive(self._session, number) for number in range(1, state.number)]
+        archived = range(1, state.number)
         if state.ids is None:
             ids = Ids()
-            for number in range(1, state.number):
-                ids.update((await read_ids(self._storage, self._session, number)).hashes())
-            async with aclosing(LogReader(self._storage, self._path).messages()) as messages:
-                async for message in messages:
-                    ids.add(message.id)
+            await self._read_ids(ids, archived)
+            async for message in LogReader(self._storage, self._path).messages():
+                ids.add(message.id)
             state.ids = ids
         if id in state.ids:
             # Newest first: a retry looks for what was sent a moment ago.
-            for directory in (layout.live(self._session), *reversed(archives)):
+            archives = (layout.archive(self._session, number) for number in reversed(archived))
+            for directory in (layout.live(self._session), *archives):
                 if found := await LogReader(self._storage, layout.log(directory)).find(id):
                     return found
         return None
+
+    async def _read_ids(self, ids: Ids, archives: Iterable[int]) -> None:
+        """Add those of these archives. Calls: those of read_ids for each."""
+        for number in archives:
+            ids.update(await read_ids(self._storage, self._session, number))
 
     # -- claiming --------------------------------------------------------------------------------------------------
 
@@ -352,20 +348,24 @@ class Live:
         return self._storage.lock(layout.lock(self._session))
 
 
-@contextmanager
-def plainly(done: str) -> Iterator[None]:
-    """Say what an error of the storage means for the client."""
-    try:
-        yield
-    except FsyncFailed as error:
-        raise OutcomeUnknown(
-            f"storage failed ({error}), and it may have been {done} or not; an add with a message id can be repeated "
-            "until it succeeds, a commit that happened will be extracted"
-        ) from error
-    except OSError as error:
-        raise NotStored(
-            f"storage refused ({error}), and nothing was {done}; see to its space and permissions, then repeat"
-        ) from error
+class Plainly:
+    """Say what an error of the storage means for the client. No generator, for every add goes this way."""
+
+    def __init__(self, done: str) -> None:
+        self._done = done
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, FsyncFailed):
+            raise OutcomeUnknown(
+                f"storage failed ({error}), and it may have been {self._done} or not; an add with a message id can be "
+                "repeated until it succeeds, a commit that happened will be extracted"
+            ) from error
+        if isinstance(error, OSError):
+            raise NotStored(
+                f"storage refused ({error}), and nothing was {self._done}; see to its space and permissions, then repeat"
+            ) from error
 
 
 @contextmanager

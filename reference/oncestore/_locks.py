@@ -3,6 +3,7 @@
 import fcntl
 import itertools
 import os
+import random
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -10,9 +11,11 @@ from weakref import WeakValueDictionary
 import trio
 
 from ._descriptors import Descriptors
+from ._turn import take
 
 _POLL_FIRST_S = 0.001
 _POLL_MOST_S = 0.05
+_POLLS = 20
 _NOTE_MOST = 256
 _TURNS = 32
 
@@ -74,20 +77,18 @@ class _Hold:
     async def __aenter__(self) -> FileLock:
         if self._yields:
             await trio.lowlevel.checkpoint()
+        await take(self._queue, wait=self._wait)
         try:
-            self._queue.acquire_nowait()
-        except trio.WouldBlock:
-            if not self._wait:
-                raise BlockingIOError(f"{self._path} is held by another task") from None
-            await self._queue.acquire()
-        try:
-            # Everybody goes through the gate, one at a time, and only its holder asks for the lock. So a process that
-            # takes the lock again and again finds the gate shut by the one that waits.
-            gate = await self._flock(self._gate)
+            self._descriptor, size = self._open(self._path)
             try:
-                self._descriptor = await self._flock(self._path)
-            finally:
-                self._unlock(self._gate, gate)
+                # A file that is longer than a note says that somebody waits.
+                if (self._wait and size > _NOTE_MOST) or not _got(self._descriptor):
+                    if not self._wait:
+                        raise BlockingIOError(f"{self._path} is held by another process")
+                    await self._queue_up()
+            except BaseException:
+                self._unlock(self._path, self._descriptor)
+                raise
         except BaseException:
             self._queue.release()
             raise
@@ -97,28 +98,47 @@ class _Hold:
         self._unlock(self._path, self._descriptor)
         self._queue.release()
 
-    async def _flock(self, path: str) -> int:
-        """A descriptor that holds the lock. Polled, for a thread that blocks in flock could not be cancelled."""
+    async def _queue_up(self) -> None:
+        """Wait at the gate, one process at a time, with the file marked; whoever finds the mark comes to the gate, too.
+
+        So a process that takes the lock again and again lets in the one that waits. A mark that was left by a dead one
+        is taken away by the next one at the gate.
+        """
+        gate, _ = self._open(self._gate)
         try:
-            descriptor, _ = self._files.take(path)
+            await _wait_for(gate)
+            os.ftruncate(self._descriptor, _NOTE_MOST + 1)
+            await _wait_for(self._descriptor)
+            os.ftruncate(self._descriptor, _NOTE_MOST)
+        finally:
+            self._unlock(self._gate, gate)
+
+    def _open(self, path: str) -> tuple[int, int]:
+        try:
+            return self._files.take(path)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            descriptor, _ = self._files.take(path)
-        try:
-            pause_s = _POLL_FIRST_S
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return descriptor
-                except BlockingIOError:
-                    if not self._wait:
-                        raise
-                await trio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _POLL_MOST_S)
-        except BaseException:
-            self._files.give(path, descriptor)
-            raise
+            return self._files.take(path)
 
     def _unlock(self, path: str, descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         self._files.give(path, descriptor)
+
+
+def _got(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _wait_for(descriptor: int) -> None:
+    """Polled, for a thread that blocks in flock could not be cancelled: often at first, and seldom in the long run.
+
+    The pauses differ, or processes that came at the same time would always come at the same time, in the same order.
+    """
+    began = trio.current_time()
+    while not _got(descriptor):
+        pause_s = _POLL_FIRST_S + (trio.current_time() - began) / _POLLS
+        await trio.sleep(min(pause_s, _POLL_MOST_S) * random.uniform(0.5, 1.5))

@@ -17,7 +17,8 @@ from ._storage import Storage
 class LogReader:
     """Reads a log piece by piece, so that memory does not grow with it. Calls: chunks.
 
-    A missing log is an empty one. To go on where somebody stopped, say how many bytes and lines came before.
+    A missing log is an empty one. To go on where somebody stopped, say how many bytes and lines came before. Whoever may
+    stop before the end closes what he reads from: ``contextlib.aclosing``.
     """
 
     def __init__(self, storage: Storage, path: str, size: int = 0, count: int = 0) -> None:
@@ -66,16 +67,14 @@ class LogReader:
 
 async def read_messages(storage: Storage, path: str) -> tuple[Message, ...]:
     """All messages of a log. Calls: chunks. Raises Corrupt."""
-    async with aclosing(LogReader(storage, path).messages()) as messages:
-        return tuple([message async for message in messages])
+    return tuple([message async for message in LogReader(storage, path).messages()])
 
 
 async def copy_lines(storage: Storage, source: str, target: str, size: int) -> None:
     """Append the first ``size`` bytes of one log to another. Calls: chunks, append for each piece."""
-    left = size
     async with aclosing(storage.chunks(source)) as chunks:
         async for chunk in chunks:
-            await storage.append(target, chunk[:left])
-            left -= len(chunk[:left])
-            if not left:
+            await storage.append(target, chunk[:size])
+            size -= len(chunk[:size])
+            if not size:
                 break

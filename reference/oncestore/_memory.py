@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ._turn import take
+
 
 class _File:
     def __init__(self) -> None:
@@ -34,6 +36,9 @@ class MemoryStorage:
         return "<MemoryStorage>"
 
     # Every operation yields first and then acts at once, so that one that is cancelled has done nothing.
+
+    async def make_root(self) -> None:
+        await trio.lowlevel.checkpoint()
 
     async def read(self, path: str) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -94,13 +99,8 @@ class MemoryStorage:
     @asynccontextmanager
     async def lock(self, path: str, *, wait: bool = True) -> AsyncGenerator[_Lock]:
         lock = self._locks.setdefault(path, _Lock())
-        if wait:
-            await lock.held.acquire()
-        else:
-            try:
-                lock.held.acquire_nowait()
-            except trio.WouldBlock:
-                raise BlockingIOError(f"{path} is held by another task") from None
+        await trio.lowlevel.checkpoint()
+        await take(lock.held, wait=wait)
         try:
             yield lock
         finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ._errors import UsageError
 
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _LINE = re.compile(rb'(\{.+),"sum":"([0-9a-f]{8})"\}', re.DOTALL)
 
 
@@ -37,7 +38,7 @@ def encode(message: Message) -> bytes:
         raise UsageError("a message has an empty id or role; give both at least one character")
     members = {"id": message.id, "role": message.role, "content": message.content, "time": message.time}
     try:
-        body = json.dumps(members, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        body = _to_json(members).encode()
     except UnicodeEncodeError as error:
         raise UsageError(
             "a message holds half of a surrogate pair, probably cut out of longer text; cut at whole characters"

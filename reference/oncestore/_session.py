@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _layout as layout
-from ._archive import archive_numbers, read_status
+from ._archive import archive_numbers, is_pending
 from ._errors import UnknownTask
 from ._log import LogReader, read_messages
 from ._messages import Message
@@ -81,8 +81,7 @@ class Session:
 
         Without a lock: a log only grows, and a claim takes it away as a whole, so any moment is a consistent one.
         """
-        async with aclosing(self.stream()) as messages:
-            return tuple([message async for message in messages])
+        return tuple([message async for message in self.stream()])
 
     async def stream(self) -> AsyncGenerator[Message]:
         """What reload gives, one by one, for sessions larger than memory. Close it: ``contextlib.aclosing``."""
@@ -103,13 +102,12 @@ class Session:
         """Calls: list, chunks, list for each archive without a result. Raises UnknownSession."""
         numbers = await archive_numbers(self._storage, self.id)
         log = LogReader(self._storage, layout.log(layout.live(self.id)))
-        async with aclosing(log.lines()) as lines:
-            async for _ in lines:
-                pass
+        async for _ in log.lines():
+            pass
         pending = 0
         # Results are made in order: before one with a result, all have theirs.
         for number in reversed(numbers):
-            if await read_status(self._storage, self.id, number) in ("completed", "failed"):
+            if not await is_pending(self._storage, self.id, number):
                 break
             pending += 1
         return SessionInfo(messages=log.count, archives=len(numbers), pending=pending)

@@ -10,12 +10,11 @@ from contextlib import AbstractAsyncContextManager, ExitStack, closing, contextm
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
-import trio
-
 from ._directory import DirectoryStorage
 from ._errors import UsageError
 from ._locks import FileLock, FileLocks
 from ._storage import FsyncFailed, check_path
+from ._threads import Threads
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -62,15 +61,18 @@ class SqliteStorage:
         self._locks = FileLocks(Path(f"{self.root}-locks"))
         # By process: SQLite forbids to use, after a fork, what the parent has open.
         self._idle: dict[int, list[sqlite3.Connection]] = {}
-        # Here those who write queue up; before a locked database they would poll.
-        self._writer = trio.CapacityLimiter(1)
+        self._readers = Threads()
+        self._writer = Threads(1)  # here those who write queue up; before a locked database they would poll
         weakref.finalize(self, _close, self._idle)
 
     def __repr__(self) -> str:
         return f"<SqliteStorage {str(self.root)!r}>"
 
+    async def make_root(self) -> None:
+        await self._readers.run(self._run, "BEGIN", _directory, "")  # whoever connects makes the file
+
     async def read(self, path: str) -> bytes:
-        return await trio.to_thread.run_sync(self._run, "BEGIN", _read, path)
+        return await self._readers.run(self._run, "BEGIN", _read, path)
 
     async def chunks(self, path: str, start: int = 0) -> AsyncGenerator[bytes]:
         # One transaction from the first piece to the last: whoever reads without a lock takes the file as it was.
@@ -80,12 +82,12 @@ class SqliteStorage:
                 connection = stack.enter_context(self._transaction("BEGIN"))
                 return stack.enter_context(closing(_pieces(connection, path, start)))
 
-            pieces = await trio.to_thread.run_sync(begin)
-            while chunk := await trio.to_thread.run_sync(_gather, pieces):
+            pieces = await self._readers.run(begin)
+            while chunk := await self._readers.run(_gather, pieces):
                 yield chunk
 
     async def list(self, path: str) -> list[str]:
-        return await trio.to_thread.run_sync(self._run, "BEGIN", _list, path)
+        return await self._readers.run(self._run, "BEGIN", _list, path)
 
     async def append(self, path: str, data: bytes) -> None:
         await self._change(_put, path, data, False)
@@ -103,13 +105,13 @@ class SqliteStorage:
         await self._change(_remove, path)
 
     async def fsync_directory(self, path: str) -> None:
-        await trio.to_thread.run_sync(self._run, "BEGIN", _directory, path)  # what can be seen is durable
+        await self._readers.run(self._run, "BEGIN", _directory, path)  # what can be seen is durable
 
     def lock(self, path: str, *, wait: bool = True) -> AbstractAsyncContextManager[FileLock]:
         return self._locks.hold(check_path(path), wait=wait)
 
     async def _change(self, change: Callable[[sqlite3.Connection, *Ts], None], *arguments: *Ts) -> None:
-        await trio.to_thread.run_sync(self._run, "BEGIN IMMEDIATE", change, *arguments, limiter=self._writer)
+        await self._writer.run(self._run, "BEGIN IMMEDIATE", change, *arguments)
 
     # -- in a worker thread: a visit cannot be cancelled, so that none leaves a transaction open -----------------------
 

@@ -34,6 +34,9 @@ class Lock(Protocol):
 class Storage(Protocol):
     """Files and directories, durability on request, and locks that die with their holder."""
 
+    async def make_root(self) -> None:
+        """Make the root where it is missing, and the way to it durable, for who made it may have died before that."""
+
     async def read(self, path: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError."""
         ...

@@ -5,17 +5,18 @@ import os
 import re
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 import trio
 
 from . import _layout as layout
-from ._archive import archive_numbers, read_status, status_of
+from ._archive import archive_numbers, is_pending, status_of
 from ._directory import DirectoryStorage
 from ._errors import StoreClosed, StoreError, UnknownSession, UnknownTask, UsageError
 from ._extraction import Extract, Extraction
-from ._live import Live, plainly
+from ._live import Live, Plainly
 from ._session import Session
 from ._storage import Storage
 from ._task import CommitTask, Progress
@@ -32,40 +33,31 @@ def _make_id() -> str:
     return os.urandom(16).hex()
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class SessionStore:
-    """Made by ``open_store``; several may work on one root at the same time."""
+    """Made by ``open_store``, which tells what the fields are; several may work on one root at the same time."""
 
-    session_type: type[Session] = Session
-    live_type: type[Live] = Live
-    extraction_type: type[Extraction] = Extraction
+    session_type: ClassVar[type[Session]] = Session
+    live_type: ClassVar[type[Live]] = Live
+    extraction_type: ClassVar[type[Extraction]] = Extraction
 
-    def __init__(
-        self,
-        storage: Storage,
-        *,
-        extract: Extract,
-        nursery: trio.Nursery,
-        make_id: Callable[[], str],
-        clock: Callable[[], float],
-        extractors_most: int,
-        extract_timeout_s: float,
-        attempts_most: int,
-        takeover_s: float,
-        group_commit: bool,
-    ) -> None:
-        self.storage = storage
-        self.extract = extract
-        self.nursery = nursery
-        self.make_id = make_id
-        self.clock = clock
-        self.extractors = trio.CapacityLimiter(extractors_most)
-        self.extract_timeout_s = extract_timeout_s
-        self.attempts_most = attempts_most
-        self.takeover_s = takeover_s
-        self.group_commit = group_commit
+    storage: Storage
+    extract: Extract
+    nursery: trio.Nursery
+    extractors_most: int
+    extract_timeout_s: float
+    attempts_most: int
+    takeover_s: float
+    group_commit: bool
+    make_id: Callable[[], str]
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self.extractors = trio.CapacityLimiter(self.extractors_most)
         self.closed: StoreError | None = None  # why nothing can be started any more
         self._lives: dict[str, Live] = {}
         self._extractions: dict[str, Extraction] = {}
+        self._erased: set[str] = set()  # deleted sessions of which nothing is left
         self._watching = trio.CancelScope()
 
     def __repr__(self) -> str:
@@ -128,7 +120,20 @@ class SessionStore:
             while True:
                 began = trio.current_time()
                 await self._look_around()
+                await self._clean_up()
                 await trio.sleep(max(self.takeover_s, _REST_SHARE * (trio.current_time() - began)))
+
+    async def _clean_up(self) -> None:
+        """Erase what is left of deleted sessions. Calls: list; for new ones fsync_directory twice, those of erase."""
+        with suppress(OSError):  # the next look tries again
+            if left := [id for id in await self.storage.list(layout.DELETED) if id not in self._erased]:
+                # Who deleted them may have died before this. A session that came back with the next loss of power would
+                # come back without what was erased, and nobody was told that it is deleted.
+                await self.storage.fsync_directory(layout.DELETED)
+                await self.storage.fsync_directory(layout.SESSIONS)
+            for session in left:
+                await layout.erase(self.storage, layout.deleted(session))
+                self._erased.add(session)
 
     async def _look_around(self) -> None:
         """Calls: list; per session: list, list."""
@@ -141,7 +146,7 @@ class SessionStore:
             try:
                 numbers = await archive_numbers(self.storage, layout.check_session_id(session))
                 # In archive order: when the newest has a result, all have.
-                if numbers and await read_status(self.storage, session, numbers[-1]) in ("accepted", "running"):
+                if numbers and await is_pending(self.storage, session, numbers[-1]):
                     self.extraction(session).look_after(numbers[-1])
             except (OSError, StoreError) as error:
                 _logger.warning("session %s was not looked at: %s", session, error)
@@ -248,23 +253,22 @@ async def open_store(
             raise UsageError(
                 f"{name} is {limit!r}; it has to be a positive {'integer' if name in limits else 'number'}"
             )
-    with plainly("stored"):
+    with Plainly("stored"):
         storage = await _prepare(root)
     raised: Exception | None = None
-    store: SessionStore | None = None
     try:
         async with trio.open_nursery() as nursery:
             store = store_type(
-                storage,
+                storage=storage,
                 extract=extract,
                 nursery=nursery,
-                make_id=make_id,
-                clock=clock,
                 extractors_most=extractors_most,
                 extract_timeout_s=extract_timeout_s,
                 attempts_most=attempts_most,
                 takeover_s=takeover_s,
                 group_commit=group_commit,
+                make_id=make_id,
+                clock=clock,
             )
             nursery.start_soon(store.watch)
             try:
@@ -276,19 +280,15 @@ async def open_store(
             finally:
                 store.leave()
     finally:
-        if store is not None:
-            store.close()
+        store.close()
     if raised is not None:
         raise raised
 
 
 async def _prepare(root: str | os.PathLike[str] | Storage) -> Storage:
-    """Calls: list, make_directory for each that is missing, fsync_directory."""
-    if isinstance(root, str | os.PathLike):
-        storage: Storage = (directory := DirectoryStorage(root))
-        await directory.make_root()
-    else:
-        storage = root
+    """Calls: make_root, list, make_directory for each that is missing, fsync_directory."""
+    storage = DirectoryStorage(root) if isinstance(root, str | os.PathLike) else root
+    await storage.make_root()
     there = await storage.list("")
     for name in (layout.SESSIONS, layout.NEW, layout.DELETED):
         if name not in there:

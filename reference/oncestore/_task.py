@@ -72,10 +72,10 @@ class CommitTask:
     async def outcome(self) -> Outcome | None:
         """What is recorded: None before the end, and where there was nothing to claim.
 
-        Calls: list, with a result fsync_directory, list, read. Raises Corrupt.
+        Calls: list, with a result fsync_directory, read. Raises Corrupt.
         """
         if not self.archive:
             return None
         # Made durable before it is told: it may be another one's, who died before his fsync.
-        await self._store.extraction(self.session_id).observe(self.archive)
-        return await read_outcome(self._store.storage, self.session_id, self.archive)
+        names = await self._store.extraction(self.session_id).observe(self.archive)
+        return await read_outcome(self._store.storage, self.session_id, self.archive, names)

@@ -37,6 +37,7 @@ from racewindow.search import Exploration as Exploration
 from racewindow.search import RandomWalk as RandomWalk
 from racewindow.search import Replay as Replay
 from racewindow.search import Shrunk as Shrunk
+from racewindow.search import States as States
 from racewindow.search import Timed as Timed
 from racewindow.search import count as count
 from racewindow.search import explore as explore

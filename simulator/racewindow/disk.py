@@ -92,12 +92,15 @@ class Disk:
         world: whose points the calls are.
         granularity: ``suspending`` or ``atomic``; also an attribute, for stores that keep their data elsewhere.
         hide: prefix of paths that labels leave out, for example ``sessions/s/``.
+        new_root: the way to the root is not durable until ``make_root`` made it so.
 
     Raises:
         UsageError: for another granularity.
     """
 
-    def __init__(self, world: World, granularity: Granularity = "suspending", *, hide: str = "") -> None:
+    def __init__(
+        self, world: World, granularity: Granularity = "suspending", *, hide: str = "", new_root: bool = False
+    ) -> None:
         if granularity not in GRANULARITIES:
             raise UsageError(f"unknown granularity {granularity!r}: use one of {', '.join(GRANULARITIES)}")
         self._world = world
@@ -106,11 +109,19 @@ class Disk:
         self._hide = hide
         self._nodes = 1
         self._root = _Node(0, is_directory=True)
+        self._new_root = new_root
+        self._root_in_doubt = new_root
         self._pending: list[_Change] = []
         self._locks: dict[str, DiskLock] = {}
         self._failing_fsyncs = 0
 
     # -- the Storage protocol ------------------------------------------------------------------------------------------
+
+    async def make_root(self, *, label: str = "") -> None:
+        """Make the way to the root durable; no step where it has been so from the beginning."""
+        if self._new_root:
+            await self._point(label or "root.make", writes=("durable:",))
+            self._root_in_doubt = False
 
     async def read(self, path: str, *, label: str = "") -> bytes:
         """The bytes of a file. Raises FileNotFoundError."""
@@ -202,7 +213,7 @@ class Disk:
         await self._point(label or self._label(path, mode), reads=_way_to(path), writes=_entry_of(path))
         file = DiskFile(self, self._opened(path, mode), path)
         self._world.touch(f"file:{file.node.id}", write=True)
-        file.node.data += data
+        self._fill(file.node, file.node.data + data)
         return file
 
     # -- whole-file calls, for stores whose storage has no handles -----------------------------------------------------
@@ -218,7 +229,7 @@ class Disk:
             node = self._new(is_directory=False)
             self._change([(parent, name, node)])
         self._world.touch(f"file:{node.id}", write=True)
-        node.data = data
+        self._fill(node, data)
 
     async def move(self, source: str, target: str, *, label: str = "") -> None:
         """Move one file over another in one call, making the target's directories where they are missing."""
@@ -262,6 +273,8 @@ class Disk:
         if persistence != "lose-unsynced":
             self._commit({node for change in self._pending for node, _, _ in change})
         self._pending.clear()
+        if persistence == "lose-unsynced" and self._root_in_doubt:
+            self._root.durable_entries.clear()  # durable or not, there is no way to them
         self._settle(self._root, persistence)
         for path, lock in self._locks.items():
             # Notes are never fsynced. Held or waited for they are by nobody any more, so these are new ones.
@@ -409,6 +422,9 @@ class Disk:
         for child in node.entries.values():
             self._settle(child, persistence)
 
+    def _fill(self, node: _Node, data: bytes) -> None:
+        node.data = data
+
     def _fsync(self, node: _Node) -> None:
         if self._failing_fsyncs:
             self._world.touch_anything()  # whose fsync is the one to fail
@@ -445,7 +461,7 @@ class DiskFile:
         """Append; volatile until :meth:`fsync`."""
         resource = f"file:{self.node.id}"
         await self._disk._point(self._disk._label(self._path, "append"), reads=(resource,), writes=(resource,))
-        self.node.data += data
+        self._disk._fill(self.node, self.node.data + data)
 
     async def fsync(self) -> None:
         """Make the content durable, whoever wrote it. The file's name is another matter. Raises OSError (EIO)."""

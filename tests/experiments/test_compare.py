@@ -24,7 +24,7 @@ FILES = {
     *("summary.json", "matrix.parquet", "windows.parquet"),
     *("windows.svg", "windows.png", "matrix.png", "report.html"),
 }
-BUDGET = Budget(preemptions=1, max_executions=200, schedules=20)
+BUDGET = Budget(preemptions=1, max_executions=200, schedules=20, shrink_executions=40)
 SMALL: dict[str, Any] = {"topologies": ["separate-stores"], "disks": ["atomic"], "budget": BUDGET}
 
 
@@ -92,8 +92,20 @@ class TestMatrix:
                 topology=row["topology"],
                 disk=row["disk"],
             )
-            alone = prove(case, preemptions=1, max_executions=200)
-            assert row == alone.row
+            alone = prove(case, preemptions=1, max_executions=200).shrink(max_executions=BUDGET.shrink_executions)
+            assert row == alone.row | {"token": alone.shrunk.token if alone.shrunk else ""}
+
+    def test_a_failure_is_told_as_it_was_found_where_somebody_wants_that(self) -> None:
+        """By the token of the row's own story; otherwise by that of the simplest one."""
+        chosen = [implementation("copy-on-write")]
+        rows = {}
+        for executions in (0, 600):
+            budget = Budget(preemptions=0, max_executions=200, shrink_executions=executions)
+            result = compare(chosen, stories("after-completion"), **(SMALL | {"budget": budget}))
+            (rows[executions],) = result.matrix.to_dict("records")
+            assert result.timeline(str(rows[executions]["token"])).violation.startswith("extracted-once")
+        assert "/after-completion=" in str(rows[0]["token"])
+        assert "/a=Am1=n=w=r=c=" in str(rows[600]["token"])
 
     def test_verdicts_are_of_all_kinds(self, comparison: Comparison) -> None:
         assert set(comparison.matrix["verdict"].astype("str")) >= {"proved", "failed", "not-applicable"}

@@ -9,38 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tests.races import intruder, lost_update
 
 import racewindow as rw
 from racewindow.experiments import FirstBug, first_bug
 from racewindow.frames import FIRST_BUG, LOGRANK, RATES, SURVIVAL, first_bug_frame
 from racewindow.kernel import Subject
 
-
-async def lost_update(world: rw.World) -> None:
-    value = world.cell(0, name="v")
-
-    async def increment() -> None:
-        await value.write(await value.read() + 1)
-
-    await world.together(increment, increment)
-    world.check(value.value == 2, "lost-update")
-
-
-async def late(world: rw.World) -> None:
-    """A window late in a long operation: random walks hardly come there."""
-    done = 0
-
-    async def victim() -> None:
-        nonlocal done
-        for number in range(12):
-            await world.point(f"v{number}")
-            done += 1
-
-    async def intrude() -> None:
-        await world.point("intrude")
-        world.check(done != 11, "intruded")
-
-    await world.together(victim, intrude)
+late = intruder(12, 11)
+"""A window late in a long operation: random walks hardly come there."""
 
 
 async def sound(world: rw.World) -> None:

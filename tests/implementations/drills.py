@@ -41,7 +41,7 @@ class Stage:
     def __init__(self, world: rw.World, implementation: type[Reference]) -> None:
         self.world = world
         self.implementation = implementation
-        self.disk = Disk(world, "suspending", hide=f"{HOME}/")
+        self.disk = Disk(world, "suspending", hide=f"{HOME}/", new_root=True)
         self.acknowledged: list[str] = []
         self.completed: set[str] = set()  # messages whose commit somebody saw completed
         self.handed: list[tuple[str, ...]] = []
@@ -241,6 +241,41 @@ async def dead_then_asked(stage: Stage) -> None:
     await stage.settle("m1", "m2")
 
 
+async def dead_then_told(stage: Stage) -> None:
+    """A process dies at any moment of an extraction; one that asked for the commit before tells its outcome, and the power goes."""
+    asked, dead, told = (stage.world.event() for _ in range(3))
+
+    async def hold() -> None:
+        await asked.wait()
+
+    stage.extractor = hold
+
+    with stage.world.serially():
+        life = stage.live(_all(stage, "m1", commit=False))
+        await life.ended.wait()
+        stage.die(life)
+
+    async def reader(store: SessionStore) -> None:
+        task = await store.task("s:1")
+        asked.set()
+        await dead.wait()
+        outcome = await task.outcome()
+        if outcome is not None and outcome.text is not None:
+            stage.completed.update(_log(stage.disk, f"{HOME}/archives/1"))
+        told.set()
+
+    with stage.world.serially():
+        dying = stage.live(stage.commit)
+        await stage.world.quiet()
+        reading = stage.live(reader)
+        await asked.wait()
+    await stage.at_any_moment("crash", partial(stage.die, dying))
+    dead.set()
+    await told.wait()
+    stage.lose_power(reading)
+    await stage.settle("m1")
+
+
 async def torn_then_power(stage: Stage) -> None:
     """What is torn by one loss of power is there at the next."""
     life = stage.live(_all(stage, "m1", "m2", commit=False))
@@ -385,6 +420,7 @@ DRILLS: dict[str, Drill] = {
     "power-loss-torn": _power("torn"),
     "dead-then-power": dead_then_power,
     "dead-then-asked": dead_then_asked,
+    "dead-then-told": dead_then_told,
     "torn-then-power": torn_then_power,
     "failing-fsync": failing_fsync,
     "two-stores": two_stores,

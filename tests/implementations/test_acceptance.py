@@ -12,7 +12,7 @@ import racewindow as rw
 from racewindow.disk import GRANULARITIES, Granularity
 from racewindow.experiments import fuzz, prove, windows
 from racewindow.implementations import DESIGNS, implementation
-from racewindow.implementations.designs import _model
+from racewindow.implementations.designs import _model, _queue, _redo, _task
 from racewindow.sessions import Case, History, story
 from racewindow.sessions.goals import reached
 from racewindow.sessions.invariants import INVARIANTS
@@ -180,7 +180,11 @@ class TestTwoClients:
 class TestNothingIsHardCoded:
     """A design says what happens in which order. What goes wrong is for the simulator to find out."""
 
-    @pytest.mark.parametrize("module", [*map(inspect.getmodule, DESIGNS), _model], ids=lambda module: module.__name__)
+    @pytest.mark.parametrize(
+        "module",
+        [*dict.fromkeys(map(inspect.getmodule, DESIGNS)), _model, _queue, _redo, _task],
+        ids=lambda module: module.__name__,
+    )
     def test_no_design_knows_a_story_or_an_invariant(self, module: object) -> None:
         tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
         documentation = {

@@ -725,8 +725,6 @@ PATCHED: list[tuple[Any, str]] = [
     (tempfile, "_name_sequence"),
     (sys.modules[__name__], "sleep"),
 ]
-BEFORE = threading.Lock()
-"""A lock from before any schedule."""
 
 
 class TestEnds:
@@ -907,21 +905,23 @@ class TestEnds:
         assert max(most) <= before + 5
         assert len(sys._current_frames()) == before
 
-    @pytest.mark.parametrize(("on", "says"), [("lock", "BEFORE.acquire()"), ("loop", "while True:")])
+    @pytest.mark.parametrize(("on", "says"), [("lock", "before.acquire()"), ("loop", "while True:")])
     def test_what_cannot_be_controlled_is_reported(self, on: str, says: str) -> None:
         """A lock from before the schedule that somebody holds, and a loop without a point: said, with the line, and not hung."""
+
+        before = threading.Lock()  # one for each test: the thread that was given up may still get it
 
         def subject(world: rw.World) -> None:
             def stuck() -> None:
                 if on == "lock":
-                    BEFORE.acquire()
+                    before.acquire()
                 while True:
                     pass
 
             threading.Thread(target=stuck, name="stuck").start()
             world.sleep(1.0)
 
-        with BEFORE, pytest.raises(rw.Unsupported) as caught:
+        with before, pytest.raises(rw.Unsupported) as caught:
             rw.explore(subject, schedules=1, host=rw.Threads(step_limit_s=0.1))
         assert "task stuck did not get from start to its next point within 0.1 s" in str(caught.value)
         assert says in str(caught.value) or (on == "loop" and ": pass)" in str(caught.value))

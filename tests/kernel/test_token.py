@@ -11,6 +11,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.races import lost_update, third_turn
 
 import racewindow as rw
 from racewindow.kernel import Run, Segment, Subject, Token, token_of
@@ -31,16 +32,6 @@ tokens = st.builds(
     steps=st.integers(0, 10_000),
     fingerprint=hex8,
 )
-
-
-async def lost_update(world: rw.World) -> None:
-    value = world.cell(0, name="v")
-
-    async def increment() -> None:
-        await value.write(await value.read() + 1)
-
-    await world.together(increment, increment)
-    world.check(value.value == 2, "lost-update")
 
 
 def first_token(subject: Subject = lost_update) -> str:
@@ -132,23 +123,7 @@ class TestText:
 
     def test_the_third_time_at_a_place(self) -> None:
         """A preemption within a loop counts how often the task stood there."""
-
-        async def lost_update(world: rw.World) -> None:
-            turns = 0
-
-            async def loop() -> None:
-                nonlocal turns
-                for _ in range(4):
-                    await world.point("turn")
-                    turns += 1
-
-            async def look() -> None:
-                await world.point("look")
-                world.check(turns != 2, "seen-after-two")
-
-            await world.together(loop, look)
-
-        token = first_token(lost_update)
+        token = first_token(third_turn)
         assert "loop@turn+3,look" in token
 
 

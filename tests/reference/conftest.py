@@ -66,6 +66,10 @@ class Watched:
     def __repr__(self) -> str:
         return f"<Watched {self.storage!r}>"
 
+    async def make_root(self) -> None:
+        await self.told("make_root")
+        await self.storage.make_root()
+
     async def read(self, path: str) -> bytes:
         await self.told(f"read {path}")
         return await self.storage.read(path)

@@ -110,6 +110,9 @@ class Platter:
 
     # -- what a store calls ---------------------------------------------------------------------------------------
 
+    async def make_root(self) -> None:
+        await self._call("make_root")
+
     async def read(self, path: str) -> bytes:
         await self._call(f"read {path}")
         return self._file(path).data

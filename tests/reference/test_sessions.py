@@ -132,6 +132,19 @@ class TestCreating:
         trio.run(main)
 
 
+def test_an_unknown_session_leaves_no_lock_behind(tmp_path: Path, extractor: Any) -> None:
+    async def main() -> None:
+        async with open_store(tmp_path, extractor) as store:
+            for use in uses(store, "s"):
+                with pytest.raises(UnknownSession):
+                    await use()
+            with pytest.raises(UnknownTask):
+                await store.task("s:1")
+
+    trio.run(main)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["deleted", "new", "sessions"]
+
+
 class TestDeleting:
     def test_takes_everything_away_and_keeps_the_id(self, storage: Storage, reopen: Open) -> None:
         async def main() -> None:
@@ -262,6 +275,33 @@ class TestDeleting:
                 await store.delete("s")
                 deleting = False
                 assert await store.sessions() == []
+                with pytest.raises(AlreadyExists):
+                    await store.create("s")
+
+        trio.run(main)
+
+    def test_that_died_halfway_is_finished_by_a_store_that_looks_around(
+        self, storage: Storage, reopen: Open, watched: Any
+    ) -> None:
+        async def main() -> None:
+            calls: list[str] = []
+            looked = trio.Event()
+
+            async def told(call: str) -> None:
+                calls.append(call)
+                if calls.count("list deleted") == 3:
+                    looked.set()
+
+            async with reopen() as store:
+                await store.session("s").add("user", "hi")
+                await storage.rename("sessions/s", "deleted/s")  # and nothing after it
+            async with reopen(on=watched(storage, told), sessions=(), takeover_s=0.001) as store:
+                await looked.wait()
+                assert await storage.list("deleted/s") == []
+                assert calls.count("list deleted/s") == 1  # what was seen empty once is not looked at again
+                removed = calls.index("remove deleted/s/live/messages.jsonl")
+                # Before that, a loss of power could still bring the session back.
+                assert {"fsync_directory deleted", "fsync_directory sessions"} <= set(calls[:removed])
                 with pytest.raises(AlreadyExists):
                     await store.create("s")
 
@@ -447,6 +487,54 @@ class TestLeaving:
                 extractor.gate.set()
                 assert await mine.wait() == "completed"
             assert extractor.seen == [["m1"]]
+
+        trio.run(main)
+
+    def test_tells_who_waits_also_when_a_look_around_ends_after_it(
+        self, storage: Storage, reopen: Open, extractor: Any, watched: Any
+    ) -> None:
+        """The look began another round of work, which took what somebody waited for for its own, and dropped it."""
+
+        async def main() -> None:
+            left, looks = trio.Event(), list[str]()
+
+            class Leaving(SessionStore):
+                def leave(self) -> None:
+                    super().leave()
+                    left.set()
+
+            async def told(call: str) -> None: ...
+
+            class Late(watched):  # type: ignore[misc]
+                async def list(self, path: str) -> Any:
+                    names = await super().list(path)
+                    if path == "sessions/s/archives/1" and not looks:
+                        looks.append(path)
+                        with trio.CancelScope(shield=True):  # as in a thread, which cannot be cancelled
+                            await left.wait()
+                            await trio.testing.wait_all_tasks_blocked()
+                    return names
+
+            extractor.gate = trio.Event()
+            async with reopen() as one, trio.open_nursery() as nursery:
+                await one.session("s").add("user", "hi")
+                await one.session("s").commit()
+                await extractor.entered.wait()
+                async with reopen(on=Late(storage, told), sessions=(), store_type=Leaving) as two:
+                    while not looks:
+                        await trio.lowlevel.checkpoint()
+                    task = await two.task("s:1")
+
+                    async def wait() -> None:
+                        with pytest.raises(StoreClosed, match="the archive is safe"):
+                            await task.wait()
+
+                    nursery.start_soon(wait)
+                    await trio.testing.wait_all_tasks_blocked()
+                with trio.fail_after(30):
+                    while nursery.child_tasks:
+                        await trio.lowlevel.checkpoint()
+                extractor.gate.set()
 
         trio.run(main)
 

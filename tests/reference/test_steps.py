@@ -40,7 +40,8 @@ class TestCalls:
             on = watched(storage, told)
             async with reopen(on=on, sessions=()):
                 pass
-            assert made()[:5] == [
+            assert made()[:6] == [
+                "make_root",
                 "list ",
                 "make_directory sessions",
                 "make_directory new",
@@ -48,9 +49,9 @@ class TestCalls:
                 "fsync_directory ",
             ]
             async with reopen(on=on, sessions=(), extract=waiting, takeover_s=math.inf) as store:
-                while "list sessions" not in calls:
+                while "list deleted" not in calls:
                     await trio.testing.wait_all_tasks_blocked()
-                assert made() == ["list ", "fsync_directory ", "list sessions"]
+                assert made() == ["make_root", "list ", "fsync_directory ", "list sessions", "list deleted"]
                 session = await store.create("s")
                 assert made() == [
                     "lock locks/s",
@@ -144,7 +145,8 @@ class TestCalls:
                     f"append {LOG}",
                 ]
                 await store.delete("s")
-                assert made()[:7] == [
+                assert made()[:8] == [
+                    "list sessions/s/archives",
                     "lock leases/s",
                     "lock locks/s",
                     "list sessions/s/archives/2",

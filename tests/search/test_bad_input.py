@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ import pytest
 import trio
 
 import racewindow as rw
+from racewindow.kernel import Run
 from racewindow.search import strategy_named
 
 
@@ -93,15 +95,101 @@ class TestSubjects:
         found = rw.explore(subject, schedules=2, limits=rw.Limits(max_steps=50))
         assert (found.verdict, found.reason) == ("unknown", "schedule 0: max_steps=50 was reached")
 
-    def test_one_that_polls_for_ever_is_unknown_too(self) -> None:
-        """Where only time moves."""
+    def test_one_that_polls_for_ever_is_a_livelock(self) -> None:
+        """Where only time moves, and nothing else ever will."""
 
         async def subject(world: rw.World) -> None:
             while True:
                 await world.sleep(1)
 
-        found = rw.explore(subject, schedules=1, limits=rw.Limits(max_steps=50))
-        assert (found.verdict, found.reason) == ("unknown", "schedule 0: max_steps=50 was reached")
+        found = rw.explore(subject, schedules=1)
+        assert found.first is not None
+        assert str(found.first.violation).startswith("livelock: nothing but time changes any more: main went round")
+
+
+async def spins(world: rw.World) -> None:
+    await world.point("before")
+    while True:
+        pass
+
+
+async def spins_in_a_child(world: rw.World) -> None:
+    """And takes every exception for one of its own."""
+
+    async def child() -> None:
+        await world.point("before")
+        while True:
+            try:
+                sum(range(100))
+            except Exception:
+                continue
+
+    await world.together(child, child)
+
+
+class TestSpinning:
+    """A step that never ends cannot be left to the kernel, which has no control meanwhile."""
+
+    LIMITS = rw.Limits(step_limit_s=0.2)
+
+    @pytest.mark.parametrize("host", ["trio", "asyncio"])
+    @pytest.mark.parametrize("subject", [spins, spins_in_a_child])
+    def test_it_is_interrupted_and_said_where(self, subject: Callable[[rw.World], Awaitable[Any]], host: str) -> None:
+        """Unknown, for a bound was hit; and no further schedule has to wait as long."""
+        found = rw.explore(subject, schedules=100, host=host, limits=self.LIMITS)
+        assert (found.verdict, found.schedules, found.failures) == ("unknown", 1, 0)
+        assert re.search(
+            r"schedule 0: step_limit_s=0\.2 was reached: step \d \(.* at before\) does not give up control; it was in .*spins.*"
+            r"\(test_bad_input\.py:\d+\)",
+            found.reason,
+        )
+
+    def test_a_proof_is_none_when_a_schedule_was_given_up(self) -> None:
+        assert rw.prove(spins, limits=self.LIMITS).verdict == "unknown"
+
+    def test_the_next_exploration_is_none_the_worse(self) -> None:
+        rw.explore(spins, schedules=1, limits=self.LIMITS)
+        assert rw.prove(passes).verdict == "proved"
+
+    def test_a_limit_that_makes_no_sense(self) -> None:
+        with pytest.raises(rw.UsageError, match="step_limit_s=0: the limit must be positive; inf means none"):
+            rw.Limits(step_limit_s=0)
+
+
+class TestResources:
+    """What a point declares."""
+
+    @pytest.mark.parametrize("names", [["x", "y"], ("x", "y"), {"y", "x"}, {"x": 1, "y": 2}])
+    @pytest.mark.parametrize("once", [False, True])
+    def test_any_iterable_of_names_will_do(self, names: Any, once: bool) -> None:
+        """Also one that can be read but once; a set comes in the same order everywhere."""
+        runs: list[Run] = []
+
+        async def subject(world: rw.World) -> None:
+            await world.point("p", reads=iter(sorted(names)) if once else names, writes=["z"])
+
+        rw.explore(subject, schedules=1, on_run=runs.append)
+        assert str(runs[0].trace[1]).endswith("p [reads x, y; writes z]")
+
+    @pytest.mark.parametrize("reads", ["x", ["x", 1], 7, [["x"]]])
+    def test_anything_else_is_said_at_once(self, reads: Any) -> None:
+        """A single name is easily taken for many of one letter each."""
+
+        async def subject(world: rw.World) -> None:
+            await world.point("p", reads=reads)
+
+        with pytest.raises(
+            rw.UsageError, match=r"reads=.*: give the names of resources, as in reads=\('cell', 'lock'\)"
+        ):
+            rw.explore(subject, schedules=1)
+
+    @pytest.mark.parametrize("resource", [["x"], 7])
+    def test_what_a_step_touched_has_a_name_too(self, resource: Any) -> None:
+        async def subject(world: rw.World) -> None:
+            world.touch(resource)
+
+        with pytest.raises(rw.UsageError, match="give the names of resources"):
+            rw.explore(subject, schedules=1)
 
 
 class Thing:

@@ -8,9 +8,9 @@ from math import factorial, prod
 
 import pytest
 from scipy.stats import binomtest
+from tests.races import Subject, independent, intruder, lost_updates
 from tests.search.test_dpor import store
 from tests.search.test_dpor_cross_check import random_program, subject_of
-from tests.search.test_oracles import Subject, independent, intruder, lost_update
 
 import racewindow as rw
 from racewindow.kernel import token_of
@@ -21,7 +21,7 @@ def increments(tasks: int) -> Subject:
 
     async def subject(world: rw.World) -> None:
         world.memory_declared()
-        await lost_update(tasks)(world)
+        await lost_updates(tasks)(world)
 
     return subject
 
@@ -49,10 +49,10 @@ class TestCount:
         assert found.states == 4**5 + 2
 
     @pytest.mark.parametrize("tasks", [2, 3])
-    @pytest.mark.parametrize("of", [lost_update, increments])
+    @pytest.mark.parametrize("of", [lost_updates, increments])
     def test_the_lost_update(self, of: object, tasks: int) -> None:
         """Random walk 1 - 1/n!; uniform over interleavings 1 - n! 2^n / (2n)!."""
-        subject = increments(tasks) if of is increments else lost_update(tasks)
+        subject = increments(tasks) if of is increments else lost_updates(tasks)
         found = rw.count(subject)
         assert found.probability("random-walk") == pytest.approx(1 - 1 / factorial(tasks), abs=1e-15)
         uniform = 1 - factorial(tasks) * 2**tasks / factorial(2 * tasks)
@@ -96,8 +96,8 @@ class TestCount:
 class TestCurve:
     def test_it_names_the_step_that_decides_the_lost_update(self) -> None:
         """The second read, before the first write."""
-        token = _failing(lost_update(2))
-        curve = rw.probability_curve(lost_update(2), token)
+        token = _failing(lost_updates(2))
+        curve = rw.probability_curve(lost_updates(2), token)
         assert curve.exact
         assert curve.violation == "lost-update"
         assert [point.probability for point in curve.points] == [0.5, 0.5, 0.5, 1, 1, 1, 1]
@@ -111,8 +111,8 @@ class TestCurve:
         assert curve.jump.task == "intrude"
 
     def test_where_it_cannot_count_it_samples_and_says_how_well(self) -> None:
-        exact = rw.probability_curve(lost_update(2), _failing(lost_update(2)))
-        sampled = rw.probability_curve(lost_update(2), _failing(lost_update(2)), states_max=1, schedules=400)
+        exact = rw.probability_curve(lost_updates(2), _failing(lost_updates(2)))
+        sampled = rw.probability_curve(lost_updates(2), _failing(lost_updates(2)), states_max=1, schedules=400)
         assert not sampled.exact
         for one, other in zip(exact.points, sampled.points, strict=True):
             assert (one.step, one.task) == (other.step, other.task)
@@ -121,10 +121,10 @@ class TestCurve:
 
     def test_a_schedule_that_passes_has_no_curve(self) -> None:
         runs: list[rw.Run] = []
-        rw.explore(lost_update(2), strategy=rw.Bounded(0), schedules=1, on_run=runs.append)
+        rw.explore(lost_updates(2), strategy=rw.Bounded(0), schedules=1, on_run=runs.append)
         token = token_of(runs[0], subject="subject", checksum="00000000")
         with pytest.raises(rw.UsageError, match="does not fail"):
-            rw.probability_curve(lost_update(2), token, name="subject", checksum="00000000")
+            rw.probability_curve(lost_updates(2), token, name="subject", checksum="00000000")
 
 
 def _failing(subject: Subject) -> str:

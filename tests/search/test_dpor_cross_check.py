@@ -305,6 +305,13 @@ def check(seed: int, limits: rw.Limits, most: int) -> bool:
     assert reduced.classes == len(whole.traces) == reduced.schedules, program
     if reduced.interleavings is not None:
         assert reduced.interleavings == whole.schedules, program
+    merged: set[str] = set()
+    states = rw.explore(
+        subject, strategy=rw.States(), schedules=None, limits=limits, on_run=lambda run: merged.add(outcome(run))
+    )
+    assert states.complete
+    assert merged == whole.outcomes, program
+    assert states.schedules <= whole.schedules, program
     return True
 
 

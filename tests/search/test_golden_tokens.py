@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import trio
+from tests.races import lost_update, third_turn
 
 import racewindow as rw
 from racewindow.kernel import Run, Subject
@@ -26,34 +27,6 @@ from racewindow.kernel import Run, Subject
 GOLDEN: list[dict[str, Any]] = json.loads(Path(__file__).with_name("golden_tokens.json").read_text())
 # A change of one of these subjects breaks tokens that somebody has: make a new subject instead.
 LIMITS = rw.Limits(time="adversarial")
-
-
-async def lost_update(world: rw.World) -> None:
-    """Two increments of one cell."""
-    value = world.cell(0, name="v")
-
-    async def increment() -> None:
-        await value.write(await value.read() + 1)
-
-    await world.together(increment, increment)
-    world.check(value.value == 2, "lost-update")
-
-
-async def third_turn(world: rw.World) -> None:
-    """A loop that has to be stopped at its third turn."""
-    turns = 0
-
-    async def loop() -> None:
-        nonlocal turns
-        for _ in range(5):
-            await world.point("turn")
-            turns += 1
-
-    async def look() -> None:
-        await world.point("look")
-        world.check(turns != 2, "seen-after-two")
-
-    await world.together(loop, look)
 
 
 async def lock_order(world: rw.World) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 import racewindow as rw
 from racewindow.kernel import Point, Run
-from racewindow.search.happens_before import dependent, happens_before_class
+from racewindow.kernel.footprint import declared, dependent
+from racewindow.search.happens_before import happens_before_class
 
 Subject = Callable[[rw.World], Awaitable[None]]
 Program = tuple[tuple[str, ...], ...]  # for each task its steps, as r:x (read x), w:x (write x) or ? (undeclared)
@@ -110,14 +111,14 @@ class TestDependence:
     )
     def test_of_two_steps(self, one: Point, other: Point, expected: bool) -> None:
         """Same resource and at least one write; undeclared with everything."""
-        assert dependent(one, other) is expected
-        assert dependent(other, one) is expected
+        assert dependent(declared(one), declared(other)) is expected
+        assert dependent(declared(other), declared(one)) is expected
 
     def test_what_a_step_was_seen_to_touch_counts_too(self) -> None:
         """Beyond its declaration."""
         one, other = Point("a", ("x",), ()), Point("b", ("y",), ())
         one.touched = [("y", True)]
-        assert dependent(one, other)
+        assert dependent(declared(one), declared(other))
 
 
 def test_names_are_the_same_in_another_process() -> None:

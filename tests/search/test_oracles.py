@@ -2,67 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import permutations
 from math import factorial, prod
 
 import pytest
 from scipy.stats import binomtest
+from tests.races import Subject, independent, intruder, lost_updates
 
 import racewindow as rw
 from racewindow.kernel import Run
-
-Subject = Callable[[rw.World], Awaitable[None]]
-
-
-def lost_update(tasks: int) -> Subject:
-    """``tasks`` tasks each read and write one counter."""
-
-    async def subject(world: rw.World) -> None:
-        value = world.cell(0, name="v")
-
-        async def increment() -> None:
-            await value.write(await value.read() + 1)
-
-        await world.together(*[increment] * tasks)
-        world.check(value.value == tasks, "lost-update")
-
-    return subject
-
-
-def intruder(steps: int, gap: int) -> Subject:
-    """A victim of ``steps`` steps; broken when the intruder's one step comes after exactly ``gap`` of them."""
-
-    async def subject(world: rw.World) -> None:
-        done = 0
-
-        async def victim() -> None:
-            nonlocal done
-            for number in range(steps):
-                await world.point(f"v{number}")
-                done += 1
-
-        async def intrude() -> None:
-            await world.point("intrude")
-            world.check(done != gap, "intruded")
-
-        await world.together(victim, intrude)
-
-    return subject
-
-
-def independent(*steps: int) -> Subject:
-    """Tasks that never block, with so many steps each."""
-
-    async def subject(world: rw.World) -> None:
-        async def task(count: int) -> None:
-            for number in range(count):
-                await world.point(f"p{number}")
-
-        await world.together(*(partial(task, count) for count in steps))
-
-    return subject
 
 
 def interleavings(steps: tuple[int, ...]) -> set[tuple[int, ...]]:
@@ -100,7 +49,7 @@ class TestRandomWalk:
     @pytest.mark.parametrize("tasks", [2, 3])
     def test_loses_updates_as_often_as_it_must(self, tasks: int, seed: int) -> None:
         """All but one in n! walks lose an update."""
-        found = rw.explore(lost_update(tasks), schedules=4000, seed=seed)
+        found = rw.explore(lost_updates(tasks), schedules=4000, seed=seed)
         assert binomtest(found.failures, found.schedules, 1 - 1 / factorial(tasks)).pvalue > 0.001
 
     @pytest.mark.parametrize("gap", range(5))
@@ -139,7 +88,7 @@ class TestBounded:
 
     def test_finds_the_failing_share_of_the_lost_update_exactly(self) -> None:
         """Two increments have six interleavings, of which four lose one (URW's 2/3)."""
-        found = rw.explore(lost_update(2), strategy=rw.Bounded(None), schedules=None)
+        found = rw.explore(lost_updates(2), strategy=rw.Bounded(None), schedules=None)
         assert (found.schedules, found.failures) == (6, 4)
 
     def test_tasks_of_a_nursery_interleave_from_their_very_start(self) -> None:

@@ -6,7 +6,7 @@ Each bound is exact and holds 99.9 of 100 seeds; the seeds are fixed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from itertools import combinations
 from math import comb, factorial, prod
@@ -15,62 +15,15 @@ from typing import Any
 import pytest
 import trio
 from scipy.stats import binomtest, chisquare
+from tests.races import Subject, independent, intruder, lost_updates
 
 import racewindow as rw
 from racewindow.kernel import Run
 from racewindow.search import Strategy
 from racewindow.search.pct import hit_probability
 
-Subject = Callable[[rw.World], Awaitable[None]]
 SCHEDULES = 1200
 LIKELY = 0.001
-
-
-def lost_update(tasks: int) -> Subject:
-    async def subject(world: rw.World) -> None:
-        value = world.cell(0, name="v")
-
-        async def increment() -> None:
-            await value.write(await value.read() + 1)
-
-        await world.together(*[increment] * tasks)
-        world.check(value.value == tasks, "lost-update")
-
-    return subject
-
-
-def intruder(steps: int) -> Subject:
-    """A victim of ``steps`` steps and an intruder of one; gives the gap in which that came."""
-
-    async def subject(world: rw.World) -> int:
-        done = gap = 0
-
-        async def victim() -> None:
-            nonlocal done
-            for number in range(steps):
-                await world.point(f"v{number}")
-                done += 1
-
-        async def intrude() -> None:
-            nonlocal gap
-            await world.point("intrude")
-            gap = done
-
-        await world.together(victim, intrude)
-        return gap
-
-    return subject  # type: ignore[return-value]
-
-
-def independent(*steps: int) -> Subject:
-    async def subject(world: rw.World) -> None:
-        async def task(count: int) -> None:
-            for number in range(count):
-                await world.point(f"p{number}")
-
-        await world.together(*(partial(task, count) for count in steps))
-
-    return subject
 
 
 async def child_midway(world: rw.World) -> None:
@@ -167,13 +120,13 @@ class TestLostUpdate:
     )
     def test_is_lost_as_often_as_it_must(self, strategy: Strategy, tasks: int, expected: float) -> None:
         """A burst of one step and exponential latencies are random walks; the rest is in SEARCH.md."""
-        found = rw.explore(lost_update(tasks), strategy=strategy, schedules=SCHEDULES)
+        found = rw.explore(lost_updates(tasks), strategy=strategy, schedules=SCHEDULES)
         assert_rate(found.failures, found.schedules, expected)
 
     @pytest.mark.parametrize("tasks", [2, 3])
     def test_the_uniform_rate_is_that_of_all_interleavings(self, tasks: int) -> None:
         """The formula against a complete search."""
-        found = rw.explore(lost_update(tasks), strategy=rw.Bounded(None), schedules=None)
+        found = rw.explore(lost_updates(tasks), strategy=rw.Bounded(None), schedules=None)
         assert found.failures / found.schedules == pytest.approx(uniform_rate(tasks))
 
     @pytest.mark.parametrize("mean", [2.0, 5.0])
@@ -183,7 +136,7 @@ class TestLostUpdate:
         It stays with probability 1 - 1/mean, else a fair coin tells.
         """
         stays = 1 - 1 / mean
-        found = rw.explore(lost_update(2), strategy=rw.Burst(mean), schedules=SCHEDULES, seed=5)
+        found = rw.explore(lost_updates(2), strategy=rw.Burst(mean), schedules=SCHEDULES, seed=5)
         assert_rate(found.failures, found.schedules, 1 - (stays + (1 - stays) / 2))
 
 
@@ -257,7 +210,7 @@ class TestPOS:
             await world.together(victim, intrude)
             return gap
 
-        counts = Counter(run.result for run in runs_of(subject, rw.POS(), seed=steps))  # type: ignore[arg-type]
+        counts = Counter(run.result for run in runs_of(subject, rw.POS(), seed=steps))
         # Lowest of i + 1 draws, but not of i + 2.
         expected = [1 / (gap + 1) - 1 / (gap + 2) for gap in range(steps)] + [1 / (steps + 1)]
         assert (
@@ -333,8 +286,8 @@ class TestUniform:
 
     def test_surw_leaves_the_other_steps_free(self) -> None:
         """All interleavings remain possible."""
-        every = {run.fingerprint for run in runs_of(lost_update(2), rw.Bounded(None), None)}
-        assert {run.fingerprint for run in runs_of(lost_update(2), rw.SURW("v.write"), 300)} == every
+        every = {run.fingerprint for run in runs_of(lost_updates(2), rw.Bounded(None), None)}
+        assert {run.fingerprint for run in runs_of(lost_updates(2), rw.SURW("v.write"), 300)} == every
 
     def test_says_which_step_counts_were_used(self) -> None:
         """They come from the schedules before."""
@@ -414,7 +367,7 @@ class TestPCT:
 
     def test_a_depth_beyond_the_number_of_steps(self) -> None:
         """Then every step is a change point."""
-        assert rw.explore(lost_update(2), strategy=rw.PCT(50), schedules=20).schedules == 20
+        assert rw.explore(lost_updates(2), strategy=rw.PCT(50), schedules=20).schedules == 20
 
 
 class TestDelays:
@@ -488,7 +441,7 @@ class TestTimed:
             await world.together(partial(task, "fast"), partial(task, "slow"))
             return order[0]
 
-        runs = runs_of(subject, rw.Timed({"fast": fast, "slow": slow}))  # type: ignore[arg-type]
+        runs = runs_of(subject, rw.Timed({"fast": fast, "slow": slow}))
         assert_rate(sum(run.result == "fast" for run in runs), len(runs), slow / (fast + slow))
 
     def test_durations_add_up(self) -> None:
@@ -507,7 +460,7 @@ class TestTimed:
 
         strategy = rw.Timed(lambda point, rng: float(point.label))
         # at      2 3 4 6 6 8 9; of two that are due at once the one created first
-        assert {run.result for run in runs_of(subject, strategy, 20)} == {"2322323"}  # type: ignore[arg-type]
+        assert {run.result for run in runs_of(subject, strategy, 20)} == {"2322323"}
 
     def test_a_timer_fires_in_its_turn(self) -> None:
         """With time among the choices, a sleep of 5 s ends after two points of 2 s and before the third."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+from tests.races import lost_update
 
 import racewindow as rw
 from racewindow.kernel import Limits, Run
@@ -30,21 +31,18 @@ SAMPLERS: tuple[Strategy, ...] = (
     rw.Timed(),
     rw.Auto(),
 )
-ALL: tuple[Strategy, ...] = (*SAMPLERS, rw.Bounded(), rw.Bounded(None), rw.Bounded(delays=2), rw.Bounded(1, 2))
+ALL: tuple[Strategy, ...] = (
+    *SAMPLERS,
+    rw.States(),
+    rw.Bounded(),
+    rw.Bounded(None),
+    rw.Bounded(delays=2),
+    rw.Bounded(1, 2),
+)
 WITHOUT_MEMORY: tuple[Strategy, ...] = (rw.RandomWalk(), rw.Burst(), rw.POS(), rw.Timed())
 
 each = pytest.mark.parametrize("strategy", ALL, ids=label_of)
 each_sampler = pytest.mark.parametrize("strategy", SAMPLERS, ids=label_of)
-
-
-async def lost_update(world: rw.World) -> None:
-    value = world.cell(0, name="v")
-
-    async def increment() -> None:
-        await value.write(await value.read() + 1)
-
-    await world.together(increment, increment)
-    world.check(value.value == 2, "lost-update")
 
 
 async def locks_and_children(world: rw.World) -> None:

@@ -6,19 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.races import lost_update
 
 import racewindow as rw
 from racewindow.statistics import interval, unseen, upper_bound
-
-
-async def lost_update(world: rw.World) -> None:
-    value = world.cell(0, name="v")
-
-    async def increment() -> None:
-        await value.write(await value.read() + 1)
-
-    await world.together(increment, increment)
-    world.check(value.value == 2, "lost-update")
 
 
 async def quiet(world: rw.World) -> None:

@@ -24,7 +24,7 @@ def told(*events: str) -> History:
         elif words[1:2] == ["sees"]:
             history.see(words[2], "completed", int(start), words[0])
         elif not end:
-            history.fault(words[0], int(start))
+            history.fault(" ".join(words), int(start))
         else:
             task = words.pop().strip("[]") if words[-1].startswith("[") else None
             client, kind, *rest = words
@@ -60,6 +60,21 @@ REACHED = [
     ("power-loss-after-acknowledged", ["0-2 a add m1", "3 power-loss"]),
     ("cancel-fired", ["0-2! a add m1"]),
     ("commit-cancelled", ["0-2! a commit"]),
+    ("late-add", ["0-1 b reload", "0-2 a commit", "1-4 b add m2"]),
+    ("context-during-extraction", ["3-6 extract m1", "5-8 b context"]),
+    ("retry-after-commit", ["0-1 a add m1", "0-3 b commit", "2-4 a retry m1"]),
+    ("retry-after-cancelled-add", ["0-2! a add m1", "2-4 a retry m1"]),
+    ("asked-after-crash", ["3 process-crash", "3-5 a ask"]),
+    ("two-crashes", ["0-? a commit", "3 process-crash", "5 process-crash"]),
+    ("extractor-failed", ["3 extractor fails"]),
+    ("extractor-hung", ["3 extractor hangs"]),
+    ("extractor-slow", ["3 extractor slows"]),
+    ("storage-failed", ["3 storage fails"]),
+    ("storage-forgot", ["3 storage forgets"]),
+    ("queue-lost", ["3 queue loses"]),
+    ("queue-repeated", ["3 queue repeats"]),
+    ("clock-set", ["3 clock back"]),
+    ("clock-set", ["3 clock ahead"]),
 ]
 
 MISSED = [
@@ -88,6 +103,25 @@ MISSED = [
     ("power-loss-after-acknowledged", ["0-2! a add m1", "3 power-loss"]),
     ("cancel-fired", ["3 cancel", "0-2 a add m1"]),
     ("commit-cancelled", ["0-2! a add m1"]),
+    ("late-add", ["0-2 a commit", "2-3 b reload", "3-4 b add m2"]),
+    ("late-add", ["0-1 b reload", "1-3 b add m2", "0-4 a commit"]),
+    ("context-during-extraction", ["3-6 extract m1", "7-8 b context"]),
+    ("context-during-extraction", ["3-6 extract m1", "4-5 b reload"]),
+    ("retry-after-commit", ["0-1 a add m1", "1-2 a retry m1", "0-3 b commit"]),
+    ("retry-after-commit", ["0-1 a add m1", "1-3 a commit", "3-4 a retry m1"]),
+    ("retry-after-cancelled-add", ["0-2 a add m1", "2-4 a retry m1"]),
+    ("retry-after-cancelled-add", ["0-2! a add m1", "2-4! a retry m1"]),
+    ("asked-after-crash", ["2-5 a ask", "3 process-crash"]),
+    ("two-crashes", ["0-2 a commit", "3 process-crash", "5 process-crash"]),
+    ("two-crashes", ["0-? a commit", "3 process-crash"]),
+    ("extractor-failed", ["3 storage fails"]),
+    ("extractor-hung", ["3 extractor slows"]),
+    ("extractor-slow", ["3 extractor hangs"]),
+    ("storage-failed", ["3 extractor fails"]),
+    ("storage-forgot", ["3 storage fails"]),
+    ("queue-lost", ["3 queue repeats"]),
+    ("queue-repeated", ["3 queue loses"]),
+    ("clock-set", ["3 process-crash"]),
 ]
 
 
@@ -136,6 +170,11 @@ class TestGoals:
             ("a: reload; commit", ()),
             ("a: commit | x: crash a", ("crash-fired",)),
             ("a: add m1 | p: after a; power-loss", ("power-loss-fired",)),
+            ("a: commit | x: extractor fails; clock back; clock ahead", ("extractor-failed", "clock-set")),
+            (
+                "a: commit | x: extractor hangs; storage forgets; queue loses",
+                ("extractor-hung", "storage-forgot", "queue-lost"),
+            ),
         ],
     )
     def test_a_text_implies_goals(self, text: str, goals: tuple[str, ...]) -> None:

@@ -28,6 +28,12 @@ class Told(History):
     def reload(self, client: str, *messages: str, at: tuple[int, int | None], outcome: Outcome = "ok") -> Call:
         return self._call(client, Operation(kind="reload"), at, outcome, messages)
 
+    def retry(self, client: str, message: str, at: tuple[int, int | None], outcome: Outcome = "ok") -> Call:
+        return self._call(client, Operation(kind="retry", argument=message), at, outcome)
+
+    def context(self, client: str, *messages: str, at: tuple[int, int | None], outcome: Outcome = "ok") -> Call:
+        return self._call(client, Operation(kind="context"), at, outcome, messages)
+
     def commit(
         self,
         client: str,
@@ -612,6 +618,87 @@ class TestTasksEnd:
         assert broken(told, "tasks-end") == [(("t1",), None)]
 
 
+class TestStorageThatFails:
+    """It may refuse the record of an extraction that succeeded."""
+
+    @pytest.mark.parametrize(("fault", "excused"), [("storage fails", True), ("queue repeats", False)])
+    def test_an_extraction_that_could_not_be_recorded_is_done_again(self, fault: str, excused: bool) -> None:
+        """As after a crash, and only if it failed in between."""
+        told = Told()
+        told.extract("m1", at=(1, 3))
+        told.fault(fault, 4)
+        told.extract("m1", at=(6, 8))
+        assert (broken(told, "extracted-once") == []) is excused
+        told.extract("m1", at=(9, 10))
+        assert len(broken(told, "extracted-once")) == (1 if excused else 2)
+
+
+class TestNothingHidden:
+    """Whoever reads the context is told everything acknowledged before."""
+
+    def test_what_is_being_extracted_is_not_told(self) -> None:
+        """Certain when the reader had its answer."""
+        told = Told()
+        told.add("a", "m1", at=(0, 1))
+        told.add("a", "m2", at=(1, 2))
+        told.context("b", "m2", at=(5, 8))
+        told.context("b", at=(8, 9))
+        assert broken(told, "nothing-hidden") == [(("m1",), 8), (("m2",), 9)]
+
+    def test_a_summary_will_do(self) -> None:
+        """That is what archiving may have turned it into."""
+        told = Told()
+        told.add("a", "m1", at=(0, 1))
+        told.context("b", "SUM(m1)", at=(5, 8))
+        assert not broken(told, "nothing-hidden")
+
+    def test_what_was_not_acknowledged_before(self) -> None:
+        """An add may come after the reader looked, and one without an answer binds nobody."""
+        told = Told()
+        told.add("a", "m1", at=(0, 6))
+        told.add("a", "m2", at=(0, 2), outcome="cancelled")
+        told.context("b", at=(5, 8))
+        assert not broken(told, "nothing-hidden")
+
+    @pytest.mark.parametrize("outcome", ["error", "lost", "cancelled"])
+    def test_a_reader_without_an_answer(self, outcome: Outcome) -> None:
+        """Nobody was told anything."""
+        told = Told()
+        told.add("a", "m1", at=(0, 1))
+        told.context("b", at=(5, 8), outcome=outcome)
+        assert not broken(told, "nothing-hidden")
+
+
+class TestRetries:
+    """An add that is repeated under the same id is one add."""
+
+    def test_the_first_acknowledgement_counts(self) -> None:
+        """Else a retry would seem to come after what was added in between."""
+        told = Told()
+        told.add("a", "m1", at=(0, 1))
+        told.add("a", "m2", at=(1, 2))
+        told.retry("a", "m1", at=(2, 3))
+        told.extract("m1", "m2", at=(4, 5))
+        told.rest(archive(1, "m1", "m2"))
+        assert judge(told, Capabilities()) == ()
+
+    def test_a_retry_binds_when_the_add_was_lost(self) -> None:
+        """Acknowledged is acknowledged."""
+        told = Told()
+        told.add("a", "m1", at=(0, 1), outcome="cancelled")
+        told.retry("a", "m1", at=(2, 3))
+        told.rest()
+        assert broken(told, "nothing-lost") == [(("m1",), None)]
+
+    def test_a_retry_after_a_refusal_is_no_invention(self) -> None:
+        """It was added then."""
+        told = Told()
+        told.add("a", "m1", at=(0, 1), outcome="busy")
+        told.retry("a", "m1", at=(2, 3))
+        told.rest(live=("m1",))
+        assert judge(told, Capabilities()) == ()
+
+
 class TestAcceptedIsQuick:
     """commit(wait=False) returns without waiting for the extractor."""
 
@@ -666,11 +753,12 @@ class TestJudge:
     """All together."""
 
     def test_the_registry_is_the_table_of_the_design(self) -> None:
-        """Nine invariants, in its order; each is named after its module and says itself in one line."""
+        """Its nine invariants and nothing-hidden, in its order; each is named after its module and says itself in one line."""
         assert list(INVARIANTS) == [
             "committed-once",
             "extracted-once",
             "nothing-lost",
+            "nothing-hidden",
             "nothing-stranded",
             "completed-means-switched",
             "order-kept",
@@ -770,6 +858,7 @@ def test_violations_carry_the_name_of_their_invariant(name: str) -> None:
     told.see("t1", "completed", 9, "a")
     told.reload("b", "m1", "m9", at=(9, 10))
     told.extract("m1", at=(11, 12))
+    told.context("b", at=(12, 13))
     told.rest(archive(1, "m2", "m1", state="pending"), archive(2, "m1"))
     told.unfinished = ("b",)
     assert {violation.kind for violation in INVARIANTS[name].check(told)} == {name}

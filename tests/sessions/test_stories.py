@@ -18,7 +18,8 @@ from racewindow.sessions.stories import STORIES, story
 class Toy:
     """A store so simple that it is right: every operation is one step. One instance is one schedule.
 
-    With ``background`` the extraction follows in two steps of a task of its own; without it a commit is atomic.
+    With ``background`` the extraction follows in two steps of a task of its own; without it a commit is atomic. Its storage forgets
+    nothing, an extraction that fails or never ends is begun anew, and a job that the queue lost is still among the jobs.
     """
 
     def __init__(self, scenario: Scenario, *, background: bool) -> None:
@@ -32,6 +33,7 @@ class Toy:
         self._extracted: list[int] = []
         self._running: dict[int, Handover] = {}
         self._last_task: dict[str, int] = {}
+        self._armed: list[str] = []
         self._step = 0
         self._arrive()
 
@@ -86,8 +88,24 @@ class Toy:
     def _operate(self, call: Call) -> None:
         answer = self.history.answer
         match call.kind:
-            case "add":
-                self._live.append(call.operation.argument)
+            case "add" | "retry":
+                self._add(call.operation.argument)
+                answer(call, self._step, "ok")
+            case "context":
+                archived = [message for archive in self._archives for message in archive]
+                answer(call, self._step, "ok", messages=[*archived, *self._live])
+            case "ask" if (task := self._last_task.get(call.client)) is not None:
+                self.history.see(
+                    f"t{task}", "completed" if task in self._extracted else "running", self._step, call.client
+                )
+                answer(call, self._step, "ok")
+            case "ask":
+                answer(call, self._step, "skipped")
+            case "extractor" | "storage" | "queue":
+                self._armed.append(str(call.operation))
+                answer(call, self._step, "ok")
+            case "clock":
+                self.history.fault(str(call.operation), self._step)
                 answer(call, self._step, "ok")
             case "reload":
                 answer(call, self._step, "ok", messages=self._live)
@@ -104,13 +122,29 @@ class Toy:
             case "crash" | "power-loss":
                 self._crash(call)
 
+    def _add(self, message: str) -> None:
+        if not any(message in messages for messages in (self._live, *self._archives)):
+            self._live.append(message)
+        self._strikes("storage fails", "storage forgets")
+
+    def _strikes(self, *faults: str) -> str:
+        """The first of these faults that is armed: it is over."""
+        for fault in faults:
+            if fault in self._armed:
+                self._armed.remove(fault)
+                self.history.fault(fault, self._step)
+                return fault
+        return ""
+
     def _commit(self, call: Call) -> None:
+        self._strikes("storage fails", "storage forgets")
         if not self._live:
             self.history.answer(call, self._step, "skipped")
             return
         job = len(self._archives)
         self._archives.append(self._live)
         claimed, self._live = self._live, []
+        self._strikes("queue loses", "queue repeats")
         if not self._background or call.operation.wait:
             self._extract(job, 2)
         self._last_task[call.client] = job
@@ -119,8 +153,12 @@ class Toy:
     def _extract(self, job: int, steps: int = 1) -> None:
         for _ in range(steps):
             if job in self._running:
-                self.history.end_handover(self._running.pop(job), self._step, "succeeded")
-                self._extracted.append(job)
+                fault = self._strikes("extractor fails", "extractor hangs", "extractor slows")
+                ended = not fault or fault == "extractor slows"
+                handover = self._running.pop(job)
+                self.history.end_handover(handover, self._step, "succeeded" if ended else "failed")
+                if ended:
+                    self._extracted.append(job)
             else:
                 self._running[job] = self.history.hand_over(self._archives[job], self._step, caller=f"bg{job}")
 

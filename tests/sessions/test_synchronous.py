@@ -71,7 +71,7 @@ class Locked(rw.SynchronousStore):
     """One lock around everything."""
 
     name = "locked"
-    capabilities = rw.Capabilities(durable=False)
+    capabilities = rw.Capabilities(durable=False, storage=False)
 
     def start(self) -> None:
         self._lock = threading.Lock()

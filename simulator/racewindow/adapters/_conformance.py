@@ -406,6 +406,8 @@ def _claims(adapter: type[SessionStore]) -> Iterator[Finding]:
             yield _claim(
                 "durable", "nothing of it is on the simulated disk, whose power can be lost", "store it on env.disk"
             )
+    if claimed.storage and not any(seen.on_disk for seen in probe(adapter, "a: add m1", 1)):
+        yield _claim("storage", "nothing of it is on the simulated disk, which can fail", "store it on env.disk")
     if claimed.cancel:
         for seen in probe(adapter, "s: add m1 | a: after s; reload; commit | x: after s; cancel a", _RACES):
             if seen.history is None:

@@ -15,8 +15,10 @@ from racewindow.sessions.stories import story
 
 TWO_CLIENTS = "a: add m1; commit; reload | b: add m2; commit; reload"
 
-STRATEGY_HELP = "random-walk, burst, pct, pos, urw, surw, timed, bounded, delays, auto or replay; parameters after a colon: pct:depth=5"
-
+STRATEGY_HELP = (
+    "random-walk, burst, pct, pos, urw, surw, timed, bounded, delays, dpor, states, auto or replay; "
+    "parameters after a colon: pct:depth=5"
+)
 Implementation = Annotated[
     str, typer.Argument(help="name of an implementation ('racewindow list'), module:Class or file.py:Class")
 ]
@@ -35,6 +37,11 @@ Schedules = Annotated[int, typer.Option("--schedules", min=1, help="how many sch
 TimeLimit = Annotated[float | None, typer.Option("--time-limit", help="wall-clock seconds")]
 Preemptions = Annotated[int, typer.Option("--preemptions", help="prove up to this many preemptions")]
 NoShrink = Annotated[bool, typer.Option("--no-shrink", help="show a failure as it was found, not the simplest like it")]
+
+
+ShrinkExecutions = Annotated[
+    int, typer.Option("--shrink-executions", min=1, help="how many schedules shrinking one failure may run at most")
+]
 
 
 def cases_of(implementation_name: str, text: str, topology: list[str], disk: list[str], time: str) -> list[Any]:

@@ -10,8 +10,12 @@ from typing import Any
 from racewindow.cli.codes import CLEAN, INTERRUPTED, UNKNOWN, VIOLATION
 
 
-def examine(results: Iterable[Any], *, shrink: bool, as_json: bool) -> int:
-    """Run the cases, shrink what fails, report each, and end with the story of the first violation."""
+def examine(results: Iterable[Any], *, shrink_executions: int, as_json: bool) -> int:
+    """Run the cases, shrink what fails, report each, and end with the story of the first violation.
+
+    Args:
+        shrink_executions: the budget of each shrinking; 0: failures are shown as they were found.
+    """
     from racewindow import charts
 
     seen = []
@@ -20,8 +24,8 @@ def examine(results: Iterable[Any], *, shrink: bool, as_json: bool) -> int:
         for result in results:
             seen.append(result)
             interrupted = result.interrupted
-            if shrink and not interrupted:
-                seen[-1] = result = result.shrink()
+            if shrink_executions and not interrupted:
+                seen[-1] = result = result.shrink(max_executions=shrink_executions)
             if not as_json:
                 print_result(result)
             if interrupted:

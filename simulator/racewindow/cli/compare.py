@@ -12,9 +12,11 @@ import typer
 from racewindow.cli._arguments import (
     Disks,
     Json,
+    NoShrink,
     Preemptions,
     Schedules,
     Seed,
+    ShrinkExecutions,
     TimeLimit,
     Topologies,
     several,
@@ -46,6 +48,8 @@ def compare(
     max_executions: Annotated[int, typer.Option("--max-executions", min=1, help="of one bound in one cell")] = 250,
     schedules: Schedules = 200,
     seed: Seed = 0,
+    no_shrink: NoShrink = False,
+    shrink_executions: ShrinkExecutions = 400,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
     time_limit: TimeLimit = None,
     output: Annotated[Path, typer.Option("--output", help="folder for the report, the frames and the charts")] = Path(
@@ -77,7 +81,11 @@ def compare(
         topologies=topologies,
         disks=disks,
         budget=experiments.Budget(
-            preemptions=preemptions, max_executions=max_executions, schedules=schedules, seed=seed
+            preemptions=preemptions,
+            max_executions=max_executions,
+            schedules=schedules,
+            seed=seed,
+            shrink_executions=0 if no_shrink else shrink_executions,
         ),
         jobs=jobs,
         time_limit_s=time_limit,

@@ -16,6 +16,7 @@ from racewindow.cli._arguments import (
     ScenarioText,
     Schedules,
     Seed,
+    ShrinkExecutions,
     Time,
     TimeLimit,
     Topologies,
@@ -23,6 +24,7 @@ from racewindow.cli._arguments import (
     share,
 )
 from racewindow.cli._output import examine
+from racewindow.search import EXECUTIONS
 
 
 def fuzz(
@@ -36,6 +38,7 @@ def fuzz(
     seed: Seed = 0,
     time_limit: TimeLimit = None,
     no_shrink: NoShrink = False,
+    shrink_executions: ShrinkExecutions = EXECUTIONS,
     as_json: Json = False,
 ) -> int:
     """Sample schedules, and count what breaks."""
@@ -51,6 +54,6 @@ def fuzz(
             )
             for case in cases
         ),
-        shrink=not no_shrink,
+        shrink_executions=0 if no_shrink else shrink_executions,
         as_json=as_json,
     )

@@ -14,6 +14,7 @@ from racewindow.cli._arguments import (
     NoShrink,
     Preemptions,
     ScenarioText,
+    ShrinkExecutions,
     Time,
     TimeLimit,
     Topologies,
@@ -21,6 +22,7 @@ from racewindow.cli._arguments import (
     share,
 )
 from racewindow.cli._output import examine
+from racewindow.search import EXECUTIONS
 
 
 def prove(
@@ -39,6 +41,7 @@ def prove(
     seed: Annotated[int, typer.Option("--seed", help="changes nothing: every schedule is run")] = 0,
     time_limit: TimeLimit = None,
     no_shrink: NoShrink = False,
+    shrink_executions: ShrinkExecutions = EXECUTIONS,
     as_json: Json = False,
 ) -> int:
     """Run every schedule within a bound on preemptions, or all of them up to the order of independent steps."""
@@ -55,6 +58,6 @@ def prove(
             )
             for case in cases
         ),
-        shrink=not no_shrink,
+        shrink_executions=0 if no_shrink else shrink_executions,
         as_json=as_json,
     )

@@ -39,12 +39,15 @@ class Budget:
         max_executions: schedules of one bound; beyond, the cell is proved for the smaller bound, and sampled.
         schedules: how many to sample where not even the smallest bound could be proved.
         seed: of the sampling.
+        shrink_executions: schedules to run at most for the simplest failure like the one found, which is the one that is told; 0: it is
+            told as it was found.
     """
 
     preemptions: int = 2
     max_executions: int = 250
     schedules: int = 200
     seed: int = 0
+    shrink_executions: int = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +231,7 @@ def compare(
             "max_executions": budget.max_executions,
             "schedules": budget.schedules,
             "seed": budget.seed,
+            "shrink_executions": budget.shrink_executions,
             "time": "idle",
             "seconds": round(time.monotonic() - started, 1),
         },
@@ -259,21 +263,23 @@ def examine(case: Case, budget: Budget) -> Cell:
         elif result.verdict == "proved" and result.reason:  # less than was asked for is proved: look a little further
             sampled = fuzz(case, schedules=max(1, budget.schedules // 4), seed=budget.seed)
             result = sampled if sampled.verdict == "failed" else result
-        timelines = {result.token: timeline(case, result.token)} if result.token else {}
+        if budget.shrink_executions and not result.interrupted:
+            result = result.shrink(max_executions=budget.shrink_executions)
+        told = {**result.row, "token": result.shrunk.token if result.shrunk else result.token}
+        timelines = {str(told["token"]): result.timeline()} if result.token else {}
     except RacewindowError as error:
         row = CaseResult(case=case, verdict="unknown", reason=f"{type(error).__name__}: {error}").row
         return Cell(row=row, windows=None, timelines={})
     mapped = has_pair(case) and not case.implementation.mutant and result.verdict != "not-applicable"
     drawn = None
-    row = result.row
     if mapped and not result.interrupted:
         try:
             drawn = windows(case).frame
             for token in _one_of_each_kind(drawn):
                 timelines.setdefault(token, timeline(case, token))
         except RacewindowError as error:  # the verdict stands without a map
-            row["reason"] = "; ".join(part for part in (result.reason, f"no map: {error}") if part)
-    return Cell(row=row, windows=drawn, timelines=timelines, interrupted=result.interrupted)
+            told["reason"] = "; ".join(part for part in (result.reason, f"no map: {error}") if part)
+    return Cell(row=told, windows=drawn, timelines=timelines, interrupted=result.interrupted)
 
 
 def _one_of_each_kind(frame: pd.DataFrame) -> Iterator[str]:

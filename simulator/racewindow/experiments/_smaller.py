@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from racewindow.errors import UsageError
 from racewindow.kernel.token import Segment
-from racewindow.sessions.scenario import KINDS, Client, Operation, Scenario
+from racewindow.sessions.scenario import KINDS, Client, Operation, Scenario, has_lost_its_meaning
 from racewindow.sessions.stories import story
 
 Renamed = tuple[str, str]
@@ -95,10 +95,8 @@ def _scenario(clients: Sequence[Client]) -> Scenario | None:
 
 
 def _meaningful(client: Client, names: set[str]) -> Iterator[Operation]:
-    """The operations that still mean something: whoever they name is there, and there is something to wait for."""
-    committed = False
-    for operation in client.operations:
-        committed = committed or operation.kind == "commit"
+    """The operations that still mean something: whoever they name is there, and so is what they wait for or repeat."""
+    for index, operation in enumerate(client.operations):
         named = operation.argument if KINDS[operation.kind].names_client else ""
-        if (not named or named in names) and (operation.kind != "wait" or committed):
+        if (not named or named in names) and not has_lost_its_meaning(operation, client.operations[:index]):
             yield operation

@@ -17,6 +17,10 @@ class DiskStorage:
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
 
+    async def make_root(self) -> None:
+        """One step, on a disk whose root is new."""
+        await self.disk.make_root()
+
     async def read(self, path: str) -> bytes:
         """The bytes of a file."""
         return await self.disk.read(path)

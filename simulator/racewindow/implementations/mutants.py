@@ -13,8 +13,9 @@ from typing import Any, ClassVar, TypeVar
 
 import oncestore
 from oncestore import CommitTask, Message, Outcome, Session
+from oncestore._archive import read_outcome
 from oncestore._extraction import Extraction
-from oncestore._live import Live
+from oncestore._live import Live, _State
 from oncestore._log import LogReader
 from oncestore._task import Progress
 from racewindow.disk import Disk, DiskLock
@@ -112,6 +113,17 @@ class WithoutRootFsync(Mutant):
 
     name = "reference-without-root-fsync"
     on = _without_fsync_of("")
+
+
+class _Rootless(DiskStorage):
+    async def make_root(self) -> None: ...
+
+
+class WithoutPlaceFsync(Mutant):
+    """Mutant of the reference: the root is made, but its entry in the directory above it is not fsynced."""
+
+    name = "reference-without-place-fsync"
+    on = _Rootless
 
 
 class WithoutSessionsFsync(Mutant):
@@ -305,9 +317,8 @@ class FailureBeatsSuccess(Mutant):
 
 
 class _MindfulLive(Live):
-    async def _look(self, lock: oncestore.Lock) -> None:
-        if self._state is None:
-            await super()._look(lock)
+    async def _look(self, lock: oncestore.Lock) -> _State:
+        return self._state or await super()._look(lock)
 
 
 class _MindfulStore(oncestore.SessionStore):
@@ -437,6 +448,26 @@ class WithoutObservedFsync(Mutant):
     store_type = _ForgivingStore
 
 
+class _TellingTask(CommitTask):
+    async def outcome(self) -> Outcome | None:
+        storage = self._store.storage
+        names = await storage.list(f"sessions/{self.session_id}/archives/{self.archive}")
+        return await read_outcome(storage, self.session_id, self.archive, names)
+
+
+class _TellingStore(oncestore.SessionStore):
+    async def task(self, id: str) -> CommitTask:
+        task = await super().task(id)
+        return _TellingTask(self, task.session_id, task.archive, task._progress)
+
+
+class TellsTooEarly(Mutant):
+    """Mutant of the reference: an outcome is told as it was found, without making it durable."""
+
+    name = "reference-tells-too-early"
+    store_type = _TellingStore
+
+
 class _HeedlessExtraction(Extraction):
     async def _pending(self, newest: int) -> list[tuple[int, int]]:
         self._claimed = newest
@@ -474,6 +505,7 @@ MUTANTS: tuple[type[Mutant], ...] = (
     WithoutFsync,
     WithoutDirectoryFsync,
     WithoutRootFsync,
+    WithoutPlaceFsync,
     WithoutSessionsFsync,
     WithoutNewSessionFsync,
     WithoutHomeFsync,
@@ -484,6 +516,7 @@ MUTANTS: tuple[type[Mutant], ...] = (
     WithoutArchiveFsync,
     WithoutResultFsync,
     WithoutObservedFsync,
+    TellsTooEarly,
     WithoutFoundFsync,
     ResultInPlace,
     WithoutRepair,

@@ -7,6 +7,7 @@ virtual time instead of the clock, and reads the files by itself when somebody w
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
@@ -19,13 +20,17 @@ from oncestore._log import LogReader
 from oncestore._task import Progress
 from racewindow.disk import Disk
 from racewindow.implementations.disk_storage import DiskStorage
-from racewindow.sessions.history import Archive, ArchiveState, Observation
+from racewindow.sessions.capabilities import Capabilities
+from racewindow.sessions.history import ENDED, Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore
 
 _WATCHED = (
     *(oncestore.SessionStore, oncestore.Session, oncestore.CommitTask, DiskStorage),
     *(Live, _State, _Entry, Extraction, Progress, Ids, LogReader),
 )
+logging.getLogger("oncestore").addHandler(
+    logging.NullHandler()
+)  # what it warns of, it would warn of in thousands of schedules
 _TAKEOVER_S = 3000.0  # within the virtual hour that a store is given to come to rest
 
 
@@ -34,6 +39,7 @@ class Reference(SessionStore):
 
     name = "reference"
     watched = True
+    capabilities = Capabilities(context=True, retries=True)
     store_type: ClassVar[type[oncestore.SessionStore]] = oncestore.SessionStore
 
     def __init__(self, env: Environment) -> None:
@@ -52,7 +58,7 @@ class Reference(SessionStore):
             self.storage(self.env.disk),
             self._extract,
             make_id=self._make_id,
-            clock=lambda: self.env.world.now,
+            clock=lambda: self.env.clock,
             takeover_s=_TAKEOVER_S,
             store_type=self.store_type,
         ) as store:
@@ -70,9 +76,15 @@ class Reference(SessionStore):
 
     async def load(self) -> Handle:
         assert self._store is not None, "the store is loaded from after it was opened"
-        handle = ReferenceHandle(self._store.session(self.env.session))
+        handle = ReferenceHandle(self._store, self._store.session(self.env.session))
         await handle.reload()
         return handle
+
+    async def task(self, id: str) -> ReferenceTicket | None:
+        assert self._store is not None, "the store is asked after it was opened"
+        with suppress(oncestore.UnknownTask):
+            return ReferenceTicket(self._store, await self._store.task(id))
+        return None
 
     @classmethod
     def observe(cls, env: Environment) -> Observation:
@@ -87,18 +99,29 @@ class Reference(SessionStore):
 class ReferenceHandle:
     """One handle of the reference store."""
 
-    def __init__(self, session: oncestore.Session) -> None:
+    def __init__(self, store: oncestore.SessionStore, session: oncestore.Session) -> None:
+        self._store = store
         self._session = session
 
     async def add(self, message: str) -> None:
         await self._session.add("user", message)
 
+    async def add_once(self, message: str) -> None:
+        await self._session.add("user", message, message_id=message)
+
     async def commit(self, *, wait: bool) -> ReferenceTicket | None:
         task = await self._session.commit(wait=wait)
-        return None if task.status == "skipped" else ReferenceTicket(task)
+        return None if task.status == "skipped" else ReferenceTicket(self._store, task)
 
     async def reload(self) -> tuple[str, ...]:
         return tuple(message.content for message in await self._session.reload())
+
+    async def context(self) -> tuple[str, ...]:
+        """Live first: what a commit takes away in between is in an archive by then."""
+        live = await self.reload()
+        archives = range(1, (await self._session.info()).archives + 1)
+        told = [message.content for number in archives for message in await self._session.archive(number)]
+        return (*told, *live)
 
 
 class ReferenceTicket:
@@ -106,7 +129,8 @@ class ReferenceTicket:
 
     messages: tuple[str, ...] = ()
 
-    def __init__(self, task: oncestore.CommitTask) -> None:
+    def __init__(self, store: oncestore.SessionStore, task: oncestore.CommitTask) -> None:
+        self._store = store
         self._task = task
         self.id = task.id
 
@@ -114,7 +138,9 @@ class ReferenceTicket:
         return await self._task.wait()
 
     async def status(self) -> str:
-        return self._task.status
+        if self._task.status in ENDED:
+            return self._task.status
+        return (await self._store.task(self.id)).status  # whoever was interrupted is not told that another one went on
 
 
 def _messages(disk: Disk, directory: str) -> tuple[str, ...]:

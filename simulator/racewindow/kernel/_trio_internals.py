@@ -87,6 +87,23 @@ def forget(task: TrioTask, runner: Any) -> None:
     GLOBAL_PARKING_LOT_BREAKER.pop(task, None)
 
 
+def armed_timers(runner: Any) -> list[tuple[float, list[TrioTask]]]:
+    """The deadlines that are still to come, each with the tasks it is about."""
+    return [
+        (deadline, list(scope._cancel_status._tasks))
+        for deadline, _, scope in runner.deadlines._heap
+        if scope._registered_deadline == deadline and scope._cancel_status is not None
+    ]
+
+
+def scope_state(scope: trio.CancelScope) -> tuple[float, float, bool, bool, bool, bool]:
+    """Its time relative to a beginning that is still to come, its deadline, and its flags; one that is over has no time left to tell of."""
+    over = scope._has_been_entered and scope._cancel_status is None
+    relative = getattr(scope, "_relative_deadline", inf)  # newer than the oldest supported trio
+    flags = scope._has_been_entered, scope._cancel_called, scope.cancelled_caught, scope._shield
+    return (inf, inf, *flags) if over else (relative, scope._deadline, *flags)
+
+
 def clear_leftovers(runner: Any, nursery: trio.Nursery) -> None:
     """Drop the wake-ups, deadlines and cancel scopes that abandoned tasks left behind in a long-lived nursery."""
     runner.runq.clear()
@@ -105,11 +122,13 @@ __all__ = [
     "Runner",
     "TaskStatus",
     "WaitTaskRescheduled",
+    "armed_timers",
     "cancel_at_point",
     "clear_leftovers",
     "current_runner",
     "disarm",
     "forget",
+    "scope_state",
     "trio_path",
     "trio_threads",
 ]

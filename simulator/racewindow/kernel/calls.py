@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from math import inf
 from typing import Any
 
 from racewindow.kernel._asyncio_loop import KernelLoop
+from racewindow.kernel.footprint import resource_names
 
 
 class Call:
@@ -21,7 +22,7 @@ class Call:
     Args:
         label: of the point where it takes effect.
         function: what to call.
-        reads, writes: resources that it touches; leave both out when you do not know.
+        reads, writes: names of resources that it touches; leave both out when you do not know.
         split: its result arrives at a point of its own, ``<label>/return``; otherwise at the moment of its effect.
     """
 
@@ -32,15 +33,15 @@ class Call:
         label: str,
         function: Callable[..., Any],
         *,
-        reads: tuple[str, ...] | None = None,
-        writes: tuple[str, ...] | None = None,
+        reads: Iterable[str] | None = None,
+        writes: Iterable[str] | None = None,
         split: bool = True,
     ) -> None:
         declared = reads is not None or writes is not None
         self.label = label
         self.function = function
-        self.reads = reads or () if declared else None
-        self.writes = writes or () if declared else None
+        self.reads = resource_names(reads or (), "reads") if declared else None
+        self.writes = resource_names(writes or (), "writes") if declared else None
         self.split = split
 
     def __call__(self, *args: Any, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from math import inf
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from racewindow.errors import InvariantViolation, RacewindowError, UsageError
+from racewindow.kernel._memory import Memory
+from racewindow.kernel._rounds import Rounds
 from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.task import CLOCK_ROLE, DEFAULT, FREE, NOWHERE, PREEMPTION, UNASKED, Point, Process, Task
@@ -86,6 +88,7 @@ class Engine(ABC):
         self.at_work: Task | None = None  # whose step it is
         self.stopping = self.closed = self.serial = False
         self.fatal: BaseException | None = None
+        self.stuck = ""  # why the schedule was given up in the middle of a step
         self.result: Any = None
         self.preemptions = 0
         self.timers_left = limits.timers_max if limits.time == "adversarial" else 0
@@ -95,6 +98,7 @@ class Engine(ABC):
         self.last: Task | None = None  # whom the strategy chose last, while it can go on
         self.to_advance: deque[Task] = deque()
         self.quiet_waits: list[tuple[Callable[[], object], float]] = []
+        self.rounds = Rounds()
         self.rests: list[
             int
         ] = []  # numbers of steps after which nothing could run, and waiting for that or for time ended
@@ -184,7 +188,7 @@ class Engine(ABC):
 
     def task_failed(self, error: BaseException) -> None:
         """A task of the kernel's own ended with an exception that nobody caught: the schedule is over."""
-        if self.closed:
+        if self.closed or self.stuck:
             return
         leaves = list(_leaves(error))
         for leaf in leaves:
@@ -199,6 +203,19 @@ class Engine(ABC):
     def text_of(self, error: BaseException) -> str:
         """What a violation says of an exception: the same in every run."""
         return str(error) or repr(error)
+
+    def interrupt(self, where: str) -> bool:
+        """The running step takes too long, another thread says: the schedule is over with it. False: it ended meanwhile."""
+        if not self.points:
+            return False
+        point = self.points[-1]
+        name = point.task.name if point.task else ""
+        self.stuck = (
+            f"step_limit_s={self.limits.step_limit_s:g} was reached: step {self.step} ({name} at {point.label}) does not give up "
+            f"control; it was in {where}"
+        )
+        self.stopping = True
+        return True
 
     def kill(self, process: Process) -> list[Task]:
         """Abandon every task of ``process`` where it stands, without running its ``finally`` blocks."""
@@ -278,15 +295,39 @@ class Engine(ABC):
 
     def idle(self, due: float) -> bool:
         """Nothing can run: wake who waits for that, or let time pass until ``due``. False: deadlock."""
+        for_ever = due < inf and self.rounds.closed(len(self.points), self.waits, self.memory)
         for entry in self.quiet_waits:
-            if due > entry[1]:
+            if due > entry[1] or for_ever:
                 self.quiet_waits.remove(entry)
                 entry[0]()
                 return True
-        if due < inf:
+        if for_ever:
+            self._livelocked()
+        elif due < inf:
             self.advance_clock(due)
-            return True
-        return False
+        return due < inf
+
+    def waits(self) -> Hashable:
+        """Who waits where, and how long, in what can be told at once."""
+        return None
+
+    def memory(self) -> Memory | None:
+        """All that the tasks of the schedule remember; None where the host cannot tell."""
+        return None
+
+    def _livelocked(self) -> None:
+        if not self.violations:
+            turning = dict.fromkeys(point.task.name for point in self.points[self.rounds.since :] if point.task)
+            turning.pop(CLOCK_ROLE, None)
+            detail = (
+                f"nothing but time changes any more: {', '.join(turning)} went round and came to stand where "
+                f"{'it' if len(turning) == 1 else 'they'} had stood; waiting: {self._waiting()}"
+            )
+            self.violations.append(Violation(kind="livelock", detail=detail, messages=tuple(turning), step=self.step))
+        self.stopping = True
+
+    def _waiting(self) -> str:
+        return ", ".join(f"{task.name} at {task.point.label}" for task in self.tasks if task.alive)
 
     # -- what hosts provide --------------------------------------------------------------------------------------------
 
@@ -377,12 +418,13 @@ class Engine(ABC):
         self.points.append(point)
 
     def finish(self, reason: str) -> Run:
+        if self.stuck:
+            return Run(verdict="unknown", reason=self.stuck, preemptions=self.preemptions, points=self.points)
         if self.fatal is not None:
             raise self.fatal
         if reason == "deadlock" and not self.violations:
             blocked = tuple(task.name for task in self.tasks if task.alive)
-            where = ", ".join(f"{task.name} at {task.point.label}" for task in self.tasks if task.alive)
-            detail = f"nothing can run and no timer is armed; waiting: {where}"
+            detail = f"nothing can run and no timer is armed; waiting: {self._waiting()}"
             self.violations.append(Violation(kind="deadlock", detail=detail, messages=blocked, step=self.step))
         verdict = "failed" if self.violations else "unknown" if reason == "max_steps" else "passed"
         if reason == "max_steps":

@@ -6,8 +6,9 @@ for. Two footprints are dependent when one of them is anything, or they share a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
+from racewindow.errors import UsageError
 from racewindow.kernel.task import UNASKED, Point
 
 READ, ADD, WRITE, JOIN = 1, 2, 4, 8
@@ -30,6 +31,37 @@ def dependent(one: Footprint, other: Footprint) -> bool:
         if others is not None and (how != others or how not in _COMMUTE):
             return True
     return False
+
+
+def resource_names(given: Iterable[str], what: str) -> tuple[str, ...]:
+    """The resources that somebody declares, in the same order in every process.
+
+    Raises:
+        UsageError: they are no names.
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        names = tuple(given)
+        if all(isinstance(name, str) for name in names):
+            return tuple(sorted(names)) if isinstance(given, Set) else names
+    raise UsageError(f"{what}={given!r}: give the names of resources, as in {what}=('cell', 'lock')")
+
+
+def declared(point: Point) -> Footprint:
+    """What one step declared at its point or was seen to touch, where the host did not watch."""
+    if point.reads is None or point.writes is None:
+        return None
+    footprint: dict[str, int] = {}
+    _enter_declared(footprint, point)
+    return footprint
+
+
+def _enter_declared(footprint: dict[str, int], point: Point) -> None:
+    for resource in point.reads or ():
+        footprint[resource] = footprint.get(resource, 0) | READ
+    for resource in point.writes or ():
+        footprint[resource] = WRITE
+    for resource, write in point.touched or ():
+        footprint[resource] = footprint.get(resource, 0) | (WRITE if write else READ)
 
 
 def joined_by(points: Iterable[Point]) -> tuple[str, ...]:
@@ -60,12 +92,7 @@ def footprint_of(points: Iterable[Point]) -> Footprint:
             return None
         for resource in memory:
             footprint[resource] = WRITE
-        for resource in point.reads or ():
-            footprint[resource] = footprint.get(resource, 0) | READ
-        for resource in point.writes or ():
-            footprint[resource] = WRITE
-        for resource, write in point.touched or ():
-            footprint[resource] = footprint.get(resource, 0) | (WRITE if write else READ)
+        _enter_declared(footprint, point)
         for resource, how in point.uses or ():
             footprint[resource] = footprint.get(resource, 0) | how
     return footprint

@@ -15,6 +15,7 @@ from racewindow.kernel.asyncio_host import run_on_asyncio
 from racewindow.kernel.engine import Engine
 from racewindow.kernel.thread_host import Threads, run_on_threads
 from racewindow.kernel.trio_host import run_on_trio
+from racewindow.kernel.watchdog import watched
 
 T = TypeVar("T")
 Host = str | Threads
@@ -41,15 +42,22 @@ def run_on(host: Host, driver: Callable[[Engine], T]) -> T:
     name = name_of(host)
     if name not in HOSTS:
         raise UsageError(f"unknown host {host!r}; known hosts: {', '.join(HOSTS)}")
+
+    def guarded(engine: Engine) -> T:
+        if engine.host == "threads":  # it watches its own threads, and where they wait
+            return driver(engine)
+        with watched(engine):
+            return driver(engine)
+
     run: Callable[..., Any] = partial(run_on_threads, options=host) if isinstance(host, Threads) else HOSTS[name]
     if not _loop_runs_here():
-        return run(driver)  # type: ignore[no-any-return]
+        return run(guarded)  # type: ignore[no-any-return]
     box: list[Any] = []
     stop, ended = threading.Event(), threading.Event()
 
     def drive(engine: Engine) -> T:
         engine.interrupted = stop.is_set
-        return driver(engine)
+        return guarded(engine)
 
     def work() -> None:
         try:

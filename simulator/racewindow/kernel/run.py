@@ -23,6 +23,8 @@ class Limits:
         max_steps: steps of one schedule.
         time: ``idle`` moves virtual time when nothing else can run; ``adversarial`` lets the next timer fire at any moment.
         timers_max: with ``adversarial``, how many timers may fire early in one schedule.
+        step_limit_s: processor seconds that one step may take. A step that never gives up control is interrupted then; one that waits
+            for something real, or is at work in a library written in C, is not.
 
     Raises:
         UsageError: for an unknown ``time``, or a bound below zero.
@@ -31,12 +33,15 @@ class Limits:
     max_steps: int = 10_000
     time: TimeMode = "idle"
     timers_max: int = 2
+    step_limit_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.time not in ("idle", "adversarial"):
             raise UsageError(f"time={self.time!r}: say 'idle' or 'adversarial'")
         if self.max_steps < 1:
             raise UsageError(f"max_steps={self.max_steps}: a schedule has at least one step")
+        if not self.step_limit_s > 0:
+            raise UsageError(f"step_limit_s={self.step_limit_s}: the limit must be positive; inf means none")
         if self.timers_max < 0:
             raise UsageError(
                 f"timers_max={self.timers_max}: the bound cannot be negative; 0 means that no timer fires early"

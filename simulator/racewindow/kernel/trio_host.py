@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from bisect import insort
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
 from functools import cache, partial
@@ -23,17 +23,21 @@ from outcome import Error, Outcome, Value, capture
 
 from racewindow.errors import Unsupported
 from racewindow.kernel._attributes import attributes_watched
+from racewindow.kernel._memory import CLOCK, Memory, memory_of
 from racewindow.kernel._trio_internals import (
     GLOBAL_PARKING_LOT_BREAKER,
     GLOBAL_RUN_CONTEXT,
     CancelShieldedCheckpoint,
     PermanentlyDetachCoroutineObject,
+    Runner,
     WaitTaskRescheduled,
+    armed_timers,
     cancel_at_point,
     clear_leftovers,
     current_runner,
     disarm,
     forget,
+    scope_state,
     trio_path,
     trio_threads,
 )
@@ -367,6 +371,49 @@ class TrioEngine(Engine):
                 runner.reschedule(waiting.popitem(0)[1])
             return True
         return self.idle(due)
+
+    def waits(self) -> Hashable:
+        timers = [
+            (self._from_now(deadline), sorted(self._name_of(task) for task in tasks))
+            for deadline, tasks in sorted(armed_timers(self._runner), key=lambda timer: timer[0])
+        ]
+        tasks = [(task.name, task.point.label, task.operation, task.at_point) for task in self.tasks if task.alive]
+        return repr((tasks, timers, self.timers_left, sorted(self._names.items())))
+
+    def _from_now(self, deadline: float) -> float:
+        return round(deadline - self._clock.now, 6)  # finer than that, the same wait is not always the same number
+
+    def memory(self) -> Memory | None:
+        around = copy_context()
+        roots: list[Any] = []
+        for task in self.tasks:
+            if task.alive:
+                mine = {
+                    name.name: value for name, value in task.handle.context.items() if value is not around.get(name)
+                }
+                roots += [task.handle.coro, mine]
+        return memory_of(roots, self._label_of)
+
+    def _name_of(self, handle: Any) -> str:
+        record = self._records.get(handle)
+        return record.name if record is not None else handle.name
+
+    def _label_of(self, one: Any) -> Hashable | None:
+        """What a memory calls things of the kernel's and of trio's, whose insides are no business of the program's."""
+        if isinstance(one, trio.lowlevel.Task):
+            return "task", self._name_of(one)
+        if isinstance(one, Task | Process):
+            return type(one).__name__, one.name
+        if isinstance(one, Point):
+            return "point", one.label
+        if isinstance(one, trio.CancelScope):
+            relative, deadline, *flags = scope_state(one)
+            return "scope", relative, self._from_now(deadline), *flags
+        if one is CLOCK:
+            return "now", self._clock.now
+        if isinstance(one, World):
+            return "world", one._cells
+        return type(one).__name__ if isinstance(one, Engine | Runner) else None
 
     def kill(self, process: Process) -> list[Task]:
         killed = super().kill(process)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from racewindow.errors import InvariantViolation, UsageError
-from racewindow.kernel.footprint import READ, WRITE
+from racewindow.kernel.footprint import READ, WRITE, resource_names
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.violation import Violation
 
@@ -34,20 +34,23 @@ class World:
     # -- points --------------------------------------------------------------------------------------------------------
 
     def point(
-        self, label: str, *, reads: tuple[str, ...] | None = None, writes: tuple[str, ...] | None = None
+        self, label: str, *, reads: Iterable[str] | None = None, writes: Iterable[str] | None = None
     ) -> Awaitable[None]:
         """Give up control at a labelled place: ``await world.point("commit/after-snapshot")``.
 
         Args:
             label: what the task is about to do; the same name shows in traces, charts and tokens.
-            reads, writes: resources that the following step touches. Leave both out when you do not know: the step then
+            reads, writes: names of resources that the following step touches. Leave both out when you do not know: the step then
                 counts as touching everything. Giving one says that the other is empty.
+
+        Raises:
+            UsageError: there is no label, or what is declared are no names.
         """
         if not label:
             raise UsageError("a point needs a label: it is how traces, charts and tokens name the place")
-        if reads is not None or writes is not None:
-            reads, writes = reads or (), writes or ()
-        return self._engine.point(label, reads, writes)
+        if reads is None and writes is None:
+            return self._engine.point(label, None, None)
+        return self._engine.point(label, resource_names(reads or (), "reads"), resource_names(writes or (), "writes"))
 
     def cell(self, value: T, *, name: str = "") -> Cell[T]:
         """A shared variable whose every read and write is a point."""
@@ -187,7 +190,7 @@ class World:
 
     def touch(self, *resources: str, write: bool = False) -> None:
         """Say that the running step used these resources, beyond what its point declared."""
-        for resource in resources:
+        for resource in resource_names(resources, "resources"):
             self._engine.touch(resource, write=write)
 
     def use(self, resource: str, how: int) -> None:

@@ -29,6 +29,7 @@ from racewindow.search.shrink import EXECUTIONS as EXECUTIONS
 from racewindow.search.shrink import Shrinker as Shrinker
 from racewindow.search.shrink import Shrunk as Shrunk
 from racewindow.search.shrink import shrink as shrink
+from racewindow.search.states import States as States
 from racewindow.search.strategy import Strategy as Strategy
 from racewindow.search.surw import SURW as SURW
 from racewindow.search.timed import Timed as Timed

@@ -18,7 +18,7 @@ from racewindow.search.bounded import Bounded
 from racewindow.search.dpor import DPOR
 from racewindow.search.happens_before import happens_before_class
 from racewindow.search.random_walk import RandomWalk
-from racewindow.search.strategy import Account, Accountable, Budgeted, Reducing, Redundant, Search, Strategy
+from racewindow.search.strategy import Account, Accountable, Attached, Budgeted, Reducing, Redundant, Search, Strategy
 
 CLASSES_MAX = 1000
 """So many schedules of a sampler have their happens-before class noted: enough for an estimate, and no burden on long campaigns."""
@@ -77,6 +77,8 @@ def explore(
         index = 0
         if isinstance(search, Reducing):
             search.observe(engine)
+        if isinstance(search, Attached):
+            search.attach(engine)
         try:
             while schedules is None or index < schedules:
                 if time_limit_s is not None and time.monotonic() - started > time_limit_s:
@@ -89,7 +91,10 @@ def explore(
                 except Redundant:
                     continue
                 search.end(run)
-                to_confirm = index == 0 or (run.verdict == "failed" and not state["confirmed"])
+                stuck = bool(
+                    engine.stuck
+                )  # how long a step takes is no property of a schedule, and the next would take as long
+                to_confirm = not stuck and (index == 0 or (run.verdict == "failed" and not state["confirmed"]))
                 token = (
                     token_of(run, subject=name, checksum=checksum) if to_confirm or run.verdict != "passed" else None
                 )
@@ -113,7 +118,7 @@ def explore(
                     state["confirmed"] = run.verdict == "failed"
                     confirm_repeats(engine, subject, run, token, limits)
                 index += 1
-                if stop_at_first and run.verdict == "failed":
+                if stuck or (stop_at_first and run.verdict == "failed"):
                     return
             state["complete"] = bool(_account(strategy, search).exhaustive) and not search.begin(index)
         except KeyboardInterrupt:

@@ -57,8 +57,8 @@ class Curve:
 
     @property
     def jump(self) -> CurvePoint:
-        """The choice that raised the probability most; the first of them, where several did."""
-        return max(pairwise(self.points), key=lambda pair: pair[1].probability - pair[0].probability)[1]
+        """The choice that raised the probability most, by as much as is certain where it was sampled; the first of those that did."""
+        return max(pairwise(self.points), key=lambda pair: pair[1].low - pair[0].high)[1]
 
 
 def probability_curve(

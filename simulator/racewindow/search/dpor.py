@@ -25,7 +25,7 @@ from racewindow.kernel.run import Run
 from racewindow.kernel.task import CLOCK_ROLE, Point, Task
 from racewindow.search._shape import Shape, diverged, ended_early, shape_of
 from racewindow.search.partial_order import PartialOrder
-from racewindow.search.strategy import Redundant
+from racewindow.search.strategy import Account, Redundant
 
 COUNTED_MAX = 300
 """Classes up to which the interleavings they stand for are counted: for long schedules that takes longer than to run them."""
@@ -35,8 +35,11 @@ COUNTED_MAX = 300
 class DPOR:
     """Every schedule, up to the order of steps that do not depend on each other.
 
-    How much that saves depends on what is known about the steps: see :meth:`World.memory_declared`. There is no bound on preemptions, for
-    with one the reduction would leave out schedules that nothing else stands for; :class:`Bounded` has one, and no reduction.
+    How much that saves depends on what is known about the steps: see :meth:`World.memory_declared`. On the asyncio host nothing is known,
+    and so nothing is left out: there the event loop itself is shared by all tasks, and who is called back first depends on it.
+
+    There is no bound on preemptions, for with one the reduction would leave out schedules that nothing else stands for; :class:`Bounded`
+    has one, and no reduction.
     """
 
     name = "dpor"
@@ -93,6 +96,13 @@ class DPORSearch:
         """Have the engine watch what steps use; its books tell what each event was."""
         self._engine = engine
         engine.observe()
+
+    def account(self) -> Account:
+        """Where nothing is left out although somebody asked for it, that has to be said."""
+        if self._engine.observing:
+            return Account(sampled_from=None)
+        why = f"on the {self._engine.host} host nobody sees what steps share, so each may touch anything"
+        return Account(notes=(f"dpor: {why}: no schedule is left out",), sampled_from=None)
 
     def begin(self, index: int) -> bool:
         if self._fresh < 0:

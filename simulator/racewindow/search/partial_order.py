@@ -7,8 +7,10 @@ and after every earlier event that it depends on. Only the last kind of edge is 
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from racewindow.kernel.footprint import ADD, READ, Footprint
 
@@ -20,7 +22,7 @@ class PartialOrder:
 
     Attributes:
         before: per event, the mask of all events that happen before it.
-        number: per event, a hash of it and of all that happens before it: the same in equivalent schedules.
+        number: per event, a hash of it and of all that happens before it: the same in equivalent schedules, in any process of one Python.
     """
 
     def __init__(self) -> None:
@@ -40,10 +42,10 @@ class PartialOrder:
         label: str,
         footprint: Footprint,
         *,
-        woken_by: int,
-        joined: tuple[str, ...],
-        also_stepped: frozenset[str],
-        on_race: Callable[[int, int], None] | None,
+        woken_by: int = -1,
+        joined: tuple[str, ...] = (),
+        also_stepped: frozenset[str] = frozenset(),
+        on_race: Callable[[int, int], None] | None = None,
     ) -> None:
         """Append an event.
 
@@ -86,7 +88,7 @@ class PartialOrder:
             mask |= self.before[earlier] | 1 << earlier
             conflicts &= ~mask
         self.before.append(mask)
-        self.number.append(hash((task, label, *self._latest(mask))))
+        self.number.append(hash((_number(task), _number(label), *self._latest(mask))))
         self._enter(index, task, footprint, also_stepped)
 
     def rest(self, on_race: Callable[[int, int], None] | None) -> None:
@@ -165,3 +167,9 @@ class PartialOrder:
             numbers.append(self.number[latest])
             mask &= ~(self.before[latest] | 1 << latest)
         return tuple(sorted(numbers))
+
+
+@cache
+def _number(text: str) -> int:
+    """A number for a name that does not depend on PYTHONHASHSEED."""
+    return zlib.crc32(text.encode())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from racewindow.kernel.footprint import declared, dependent
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import Point, Task
-from racewindow.search.happens_before import dependent
 from racewindow.search.strategy import Account
 
 
@@ -49,12 +49,11 @@ class POSSearch:
         return True
 
     def choose(self, enabled: list[Task], current: int) -> int:
-        ran = self._ran
+        ran = None if self._ran is None else declared(self._ran)  # all that it touched is known only now
         best, highest = 0, -1.0
         for index, task in enumerate(enabled):
             drawn = self._priorities.get(task)
-            # What the last step touched is known only now that it ran.
-            if drawn is None or drawn[0] is not task.point or (ran is not None and dependent(ran, task.point)):
+            if drawn is None or drawn[0] is not task.point or (self._ran and dependent(ran, declared(task.point))):
                 drawn = self._priorities[task] = task.point, self._random()
             if drawn[1] > highest:
                 best, highest = index, drawn[1]

@@ -20,6 +20,7 @@ from racewindow.search.pct import PCT
 from racewindow.search.pos import POS
 from racewindow.search.random_walk import RandomWalk
 from racewindow.search.replay import Replay
+from racewindow.search.states import States
 from racewindow.search.strategy import Strategy
 from racewindow.search.surw import SURW
 from racewindow.search.timed import Timed
@@ -49,6 +50,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "bounded": Bounded,
     "delays": _delays,
     "dpor": DPOR,
+    "states": States,
     "auto": _auto,
     "replay": _replay,
 }

@@ -24,6 +24,14 @@ class Search(Chooser, Protocol):
 
 
 @runtime_checkable
+class Attached(Protocol):
+    """A search that looks at more of the engine than at what can run."""
+
+    def attach(self, engine: Engine) -> None:
+        """Get ready to work with ``engine``."""
+
+
+@runtime_checkable
 class Reducing(Protocol):
     """A search that leaves out schedules which are equivalent to others.
 

@@ -15,13 +15,24 @@ from racewindow.kernel.footprint import READ, WRITE
 from racewindow.kernel.run import Limits, TimeMode
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
+from racewindow.sessions._unreliable_disk import UnreliableDisk
 from racewindow.sessions.goals import reached
 from racewindow.sessions.history import Call, History, Observation, Outcome
-from racewindow.sessions.implementation import HISTORY, Environment, Handle, Refused, SessionStore, Ticket
+from racewindow.sessions.implementation import (
+    HISTORY,
+    Environment,
+    Handle,
+    ReadableHandle,
+    Refused,
+    RetryingHandle,
+    SessionStore,
+    Ticket,
+)
 from racewindow.sessions.invariants import judge
-from racewindow.sessions.scenario import TOPOLOGIES, Client, Operation, Scenario, Topology
+from racewindow.sessions.scenario import FAULTS, ON_A_STORE, TOPOLOGIES, Client, Operation, Scenario, Topology
 from racewindow.sessions.stories import story
 
+CLOCK_S = 3600.0  # by which the wall clock is set
 QUIET_S = 3600.0  # virtual seconds after which a store that still waits for a timer is taken as it is
 
 
@@ -77,15 +88,9 @@ class Case:
     @property
     def not_applicable(self) -> str:
         """Why the scenario says nothing about this implementation; empty when it does."""
-        kinds = {operation.kind for client in self.scenario.clients for operation in client.operations}
-        capabilities = self.implementation.capabilities
-        if "crash" in kinds and not capabilities.crash:
-            return "its process cannot be crashed here"
-        if "power-loss" in kinds and not capabilities.durable:
-            return "it does not promise to survive a loss of power"
-        if "cancel" in kinds and not capabilities.cancel:
-            return "its operations cannot be cancelled"
-        return ""
+        if self.topology not in self.scenario.topologies:
+            return f"the story is about {' or '.join(self.scenario.topologies)}"
+        return self.implementation.capabilities.lacks(self.scenario.kinds)
 
     def subject(self, on_step: Callable[[Environment], None] | None = None) -> Callable[[World], Any]:
         """The async function to explore; it returns the :class:`History` of its schedule.
@@ -97,8 +102,11 @@ class Case:
 
     async def _play(self, on_step: Callable[[Environment], None] | None, world: World) -> History:
         world.memory_declared()  # of stores it is watched, or counts as touched by each of their steps
-        disk = Disk(world, self.disk, hide="sessions/s/")
+        disk_type = UnreliableDisk if "storage" in self.scenario.kinds else Disk
+        disk = disk_type(world, self.disk, hide="sessions/s/")
         env = Environment(world, disk)
+        if isinstance(disk, UnreliableDisk):
+            disk.strikes = env.strikes
         if on_step is not None:
             on_step(env)
         play = _Play(self, env)
@@ -190,6 +198,7 @@ class _Actor:
     call: Call | None = None
     scope: Scope | None = None
     ticket: Ticket | None = None
+    asks_for: str = ""  # the id of the last commit's task, which it still knows when its store has died
     task: Task | None = None
 
 
@@ -214,7 +223,7 @@ class _Play:
         for client in self.case.scenario.clients:
             actor = _Actor(client=client, store=None, ended=self.world.event())
             self.actors[client.name] = actor
-            if not any(op.kind in ("add", "commit", "reload", "wait") for op in client.operations):
+            if not any(operation.kind in ON_A_STORE for operation in client.operations):
                 continue  # a bystander, who only makes faults happen
             if shared is None or self.case.topology == "separate-stores":
                 shared = self._open()
@@ -306,7 +315,7 @@ class _Play:
         await world.point(str(operation), reads=(), writes=())
         world.task.operation = operation.kind
         try:
-            if operation.kind in ("crash", "power-loss", "cancel"):
+            if operation.kind in FAULTS:
                 if self._fault(actor, operation):
                     # The fault takes the client's own store, and this task with it: it must not get to the next operation first.
                     await world.wait(world.event(), "dies")
@@ -338,12 +347,16 @@ class _Play:
         handle, world, history = actor.handle, self.world, self.history
         assert handle is not None, "a client with operations on the store has a handle"
         assert actor.store is not None
-        if operation.kind == "add":
-            await handle.add(operation.argument)
+        if operation.kind in ("add", "retry"):
+            if operation.argument in self.case.scenario.retried:
+                await cast(RetryingHandle, handle).add_once(operation.argument)
+            else:
+                await handle.add(operation.argument)
             history.answer(call, world.step, "ok", messages=(operation.argument,))
             world.note(f"{operation.argument} acknowledged")
-        elif operation.kind == "reload":
-            seen = tuple(await handle.reload())
+        elif operation.kind in ("reload", "context"):
+            read = handle.reload if operation.kind == "reload" else cast(ReadableHandle, handle).context
+            seen = tuple(await read())
             history.answer(call, world.step, "ok", messages=seen)
             world.note(f"sees {' '.join(seen) or 'nothing'}")
         elif operation.kind == "commit":
@@ -352,7 +365,7 @@ class _Play:
                 history.answer(call, world.step, "skipped")
                 world.note("skipped")
                 return
-            actor.ticket = ticket
+            actor.ticket, actor.asks_for = ticket, ticket.id
             self.tickets[ticket.id] = (actor.store, ticket)
             history.answer(call, world.step, "ok", messages=ticket.messages, task=ticket.id)
             world.note("committed" if operation.wait else "accepted")
@@ -363,6 +376,18 @@ class _Play:
                 history.see(actor.ticket.id, status, world.step, actor.client.name)
                 world.note(f"{status} seen")
             history.answer(call, world.step, "ok" if actor.ticket is not None else "skipped")
+        elif operation.kind == "ask":
+            known = await actor.store.store.task(actor.asks_for) if actor.asks_for else None
+            if known is None:
+                history.answer(call, world.step, "skipped")
+                world.note("unknown")
+                return
+            self.tickets[known.id] = (actor.store, known)
+            history.see(known.id, await known.status(), world.step, actor.client.name)
+            status = await known.wait()
+            history.see(known.id, status, world.step, actor.client.name)
+            history.answer(call, world.step, "ok")
+            world.note(f"{status} seen")
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
@@ -370,6 +395,13 @@ class _Play:
         """Make it happen; True when it is about to kill the task of ``actor`` itself."""
         target = self.actors.get(operation.argument, actor)
         self.world.touch_anything()  # what the others are at decides what it does
+        if operation.kind in ("extractor", "storage", "queue"):
+            self.env.arm(str(operation))
+            return False
+        if operation.kind == "clock":
+            self.env.set_clock(CLOCK_S if operation.argument == "ahead" else -CLOCK_S)
+            self.history.fault(str(operation), self.world.step)
+            return False
         if operation.kind == "cancel":
             if target.scope is not None:
                 self.history.fault("cancel", self.world.step, operation.argument)
@@ -400,6 +432,8 @@ class _Play:
         world.note(f"{operation.kind} of {' and '.join(running.process.name for running in dying)}")
         for running in dying:
             world.crash(running.process)
+        if isinstance(self.env.disk, UnreliableDisk):
+            self.env.disk.lose_forgotten()
         if powerless:
             self.env.disk.power_loss(cast(Persistence, operation.argument))
         self._observe("after-crash")

@@ -83,6 +83,42 @@ def _add_between_reload_and_commit(history: History) -> bool:
     )
 
 
+def _late_add(history: History) -> bool:
+    return any(
+        commit.client != add.client and loaded <= (commit.returned or 0) <= end_of(add, history)
+        for add, loaded in _loaded(history, "add")
+        for commit in history.of_kind("commit")
+        if commit.acknowledged
+    )
+
+
+def _context_during_extraction(history: History) -> bool:
+    return any(
+        context.invoked <= (inf if handover.ended is None else handover.ended)
+        and handover.step <= end_of(context, history)
+        for context in history.of_kind("context")
+        for handover in history.handovers
+    )
+
+
+def _retry_after_commit(history: History) -> bool:
+    return any(
+        commit.client != retry.client
+        and add.index < retry.index
+        and add.client == retry.client
+        and (add.returned or inf) <= (commit.returned or inf) <= end_of(retry, history)
+        for add in history.acknowledged_adds
+        for commit in history.of_kind("commit")
+        if commit.acknowledged
+        for retry in history.of_kind("retry")
+    )
+
+
+def _retry_after_cancelled_add(history: History) -> bool:
+    cancelled = {call.operation.argument for call in history.of_kind("add") if call.outcome == "cancelled"}
+    return any(retry.acknowledged and retry.operation.argument in cancelled for retry in history.of_kind("retry"))
+
+
 def _stale_commit(history: History) -> bool:
     return any(
         other.client != commit.client and loaded <= (other.returned or 0) <= end_of(commit, history)
@@ -92,14 +128,14 @@ def _stale_commit(history: History) -> bool:
     )
 
 
-def _loaded(history: History) -> Iterator[tuple[Call, int]]:
-    """Every commit by a client that has reloaded, and the step of its last reload before."""
-    for commit in history.of_kind("commit"):
+def _loaded(history: History, kind: str = "commit") -> Iterator[tuple[Call, int]]:
+    """Every such call by a client that has reloaded, and the step of its last reload before."""
+    for call in history.of_kind(kind):
         mine = [
-            call for call in history.of_kind("reload") if call.client == commit.client and call.index < commit.index
+            other for other in history.of_kind("reload") if other.client == call.client and other.index < call.index
         ]
         if mine and mine[-1].returned is not None:
-            yield commit, mine[-1].returned
+            yield call, mine[-1].returned
 
 
 def _any_after(calls: Iterable[Call], steps: Iterable[int | None]) -> bool:
@@ -125,6 +161,10 @@ def _crash_during_commit(history: History) -> bool:
         for commit in history.of_kind("commit")
         for crash in history.crashes
     )
+
+
+def _two_crashes(history: History) -> bool:
+    return len(history.crashes) > 1 and _crash_during_commit(history)
 
 
 def _power_loss_after_add(history: History) -> bool:
@@ -170,6 +210,25 @@ GOALS: dict[str, Goal] = {
         "a commit was cancelled",
         lambda history: any(call.outcome == "cancelled" for call in history.of_kind("commit")),
     ),
+    "late-add": Goal(
+        "another client's commit was answered between a reload and the end of the add after it", _late_add
+    ),
+    "context-during-extraction": Goal("the context is read while the extractor is at work", _context_during_extraction),
+    "retry-after-commit": Goal("a commit was answered between an add and its retry", _retry_after_commit),
+    "retry-after-cancelled-add": Goal("an add was cancelled, and its retry acknowledged", _retry_after_cancelled_add),
+    "asked-after-crash": Goal(
+        "a task is asked for after a store crashed",
+        lambda history: _any_after(history.of_kind("ask"), (crash.step for crash in history.crashes)),
+    ),
+    "two-crashes": Goal("two stores crashed, and one of them in a commit", _two_crashes),
+    "extractor-failed": Goal("the extractor failed", lambda history: _fired(history, "extractor fails")),
+    "extractor-hung": Goal("the extractor hung", lambda history: _fired(history, "extractor hangs")),
+    "extractor-slow": Goal("the extractor was slow", lambda history: _fired(history, "extractor slows")),
+    "storage-failed": Goal("a call of the storage failed", lambda history: _fired(history, "storage fails")),
+    "storage-forgot": Goal("a write was acknowledged and not kept", lambda history: _fired(history, "storage forgets")),
+    "queue-lost": Goal("the queue lost a message", lambda history: _fired(history, "queue loses")),
+    "queue-repeated": Goal("the queue delivered a message twice", lambda history: _fired(history, "queue repeats")),
+    "clock-set": Goal("the clock was set", lambda history: _fired(history, "clock ahead", "clock back")),
 }
 """Every goal by name."""
 
@@ -188,14 +247,26 @@ def implied(scenario: Scenario) -> tuple[str, ...]:
 
     Clients that wait for each other say what may overlap; there only the faults are obvious.
     """
-    kinds = [{operation.kind for operation in client.operations} for client in scenario.clients]
     free = not any(client.after for client in scenario.clients)
-    overlap = free and sum("commit" in each for each in kinds) > 1
-    faults = [goal for kind, goal in _FAULTS.items() if any(kind in each for each in kinds)]
-    return ("commits-overlap", *faults) if overlap else tuple(faults)
+    commits = sum(any(operation.kind == "commit" for operation in client.operations) for client in scenario.clients)
+    done = {str(operation) for client in scenario.clients for operation in client.operations} | scenario.kinds
+    faults = tuple(dict.fromkeys(goal for fault, goal in _FAULTS.items() if fault in done))
+    return ("commits-overlap", *faults) if free and commits > 1 else faults
 
 
-_FAULTS = {"crash": "crash-fired", "power-loss": "power-loss-fired", "cancel": "cancel-fired"}
+_FAULTS = {
+    "crash": "crash-fired",
+    "power-loss": "power-loss-fired",
+    "cancel": "cancel-fired",
+    "extractor fails": "extractor-failed",
+    "extractor hangs": "extractor-hung",
+    "extractor slows": "extractor-slow",
+    "storage fails": "storage-failed",
+    "storage forgets": "storage-forgot",
+    "queue loses": "queue-lost",
+    "queue repeats": "queue-repeated",
+    "clock": "clock-set",
+}
 
 
 def _goal(name: str) -> Goal:

@@ -238,13 +238,22 @@ class History:
 
     @property
     def acknowledged_adds(self) -> list[Call]:
-        """The adds that bind the store, in the order acknowledged."""
-        return sorted((call for call in self.of_kind("add") if call.acknowledged), key=lambda call: call.returned or 0)
+        """The adds that bind the store, in the order acknowledged; of one that was repeated, the first that was."""
+        adds = [call for call in self.calls if call.kind in ("add", "retry") and call.acknowledged]
+        first: dict[str, Call] = {}
+        for add in sorted(adds, key=lambda call: call.returned or 0):
+            first.setdefault(add.operation.argument, add)
+        return list(first.values())
 
     @property
     def crashes(self) -> list[Fault]:
         """The faults after which a store may have to do work again."""
         return [fault for fault in self.faults if fault.kind in CRASHES]
+
+    @property
+    def interruptions(self) -> list[Fault]:
+        """The faults that may keep what was done from being recorded, so that it is done again: crashes, and a storage that fails."""
+        return [fault for fault in self.faults if fault.kind in (*CRASHES, "storage fails")]
 
     @property
     def last(self) -> Observation | None:

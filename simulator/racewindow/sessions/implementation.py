@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from racewindow.disk import Disk
 from racewindow.kernel.footprint import WRITE
@@ -19,8 +19,14 @@ from racewindow.kernel.world import World
 from racewindow.sessions.capabilities import Capabilities
 from racewindow.sessions.history import History, Observation
 
+S = TypeVar("S")
+
 HISTORY = "history"
 """The resource that stands for the record of a schedule: who was answered before whom is what invariants judge."""
+
+
+SLOW_S = 60.0
+"""Virtual seconds that a slow extractor takes longer."""
 
 
 class Refused(Exception):
@@ -34,6 +40,10 @@ class Refused(Exception):
     def __init__(self, reason: str, *, busy: bool = False) -> None:
         super().__init__(reason)
         self.busy = busy
+
+
+class ExtractorFailed(Exception):
+    """Raised by the extractor where the scenario says that it fails."""
 
 
 class Ticket(Protocol):
@@ -95,6 +105,20 @@ class Handle(Protocol):
         """Load again from storage, and give the ids that are live."""
 
 
+class ReadableHandle(Handle, Protocol):
+    """A handle that tells what the next prompt would be made of: needs the capability ``context``."""
+
+    async def context(self) -> Sequence[str]:
+        """Everything that is remembered of the session, archives included: ids, or summaries of them."""
+
+
+class RetryingHandle(Handle, Protocol):
+    """A handle whose adds can be repeated: needs the capability ``retries``."""
+
+    async def add_once(self, message: str) -> None:
+        """Add a message under an id of the caller's; to do so again changes nothing."""
+
+
 class SessionStore:
     """Base of the implementations: subclass it, give it a name and a ``load``.
 
@@ -131,6 +155,11 @@ class SessionStore:
         """A new handle on the session, loaded from storage."""
         raise NotImplementedError(f"{type(self).__name__} has to say how a handle is loaded: async def load(self)")
 
+    async def task(self, id: str) -> Ticket | None:
+        """The commit of that id, as this store knows it; None: it knows of none. Tasks that die with their process need no override."""
+        del id
+        return None
+
     @classmethod
     def observe(cls, env: Environment) -> Observation:
         """What is in storage now, read by somebody who is not the store: no points, no effect."""
@@ -153,9 +182,43 @@ class Environment:
         self.disk = disk
         self.processes: list[Process] = []
         self._shared: dict[str, Any] = {}
+        self._services: dict[Any, Any] = {}
         self.session = session
         self.history = History()
         self._serials: dict[str, int] = {}
+        self._armed: list[str] = []
+        self._clock_s = 0.0
+
+    # -- faults --------------------------------------------------------------------------------------------------------
+
+    def arm(self, fault: str) -> None:
+        """Let a fault strike at the next occasion.
+
+        Args:
+            fault: as the scenario says it, for example ``extractor fails``.
+        """
+        self.world.touch_anything()  # the occasion may be anybody's
+        self._armed.append(fault)
+
+    def strikes(self, fault: str) -> bool:
+        """Whether this is the occasion for an armed fault; if so it is over, and the history has it."""
+        if fault not in self._armed:
+            return False
+        self.world.touch_anything()
+        self._armed.remove(fault)
+        self.history.fault(fault, self.world.step)
+        self.world.note(fault)
+        return True
+
+    def set_clock(self, by_s: float) -> None:
+        """Somebody sets the wall clock, by so many seconds; virtual time, and with it every timer, goes on as before."""
+        self.world.touch_anything()
+        self._clock_s += by_s
+
+    @property
+    def clock(self) -> float:
+        """What the wall clock says, in seconds."""
+        return self.world.now + self._clock_s
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -167,6 +230,21 @@ class Environment:
         for process in self.processes:
             process.memory = ("memory",)
         return self._shared
+
+    def service(self, kind: type[S]) -> S:
+        """The one object of this class that all stores share, a durable queue, say: made when it is first asked for.
+
+        Which of its attributes a step reads and writes is seen, as with :meth:`~racewindow.kernel.World.watch`, so that stores are no
+        more connected by it than they are.
+
+        Args:
+            kind: made with the environment as its only argument.
+        """
+        if kind not in self._services:
+            self.world.watch(kind)
+            self._services[kind] = kind(self)  # type: ignore[call-arg]
+        found: S = self._services[kind]
+        return found
 
     def serial(self, kind: str) -> str:
         """A fresh id, ``kind-1`` and so on: ids must not differ from run to run."""
@@ -191,12 +269,16 @@ class Environment:
     async def extract(self, messages: Sequence[str], *, key: str = "", label: str = "extract") -> str:
         """The slow extractor: takes messages, gives ``SUM(ids)``, and keeps a ledger of what it was handed.
 
-        It is one point before it gets the messages and one before it answers, so that others may come in between.
+        It is one point before it gets the messages and one before it answers, so that others may come in between. Where the scenario
+        says so, its answer is late, or never comes, or is a failure.
 
         Args:
             messages: ids, or summaries of them.
             key: idempotency key, where the store has one.
             label: of its points.
+
+        Raises:
+            ExtractorFailed: the scenario wants it to.
         """
         world, history = self.world, self.history
         await world.point(label, reads=(), writes=("extractor",))
@@ -211,10 +293,12 @@ class Environment:
         process.on_crash.append(lost)
         try:
             await world.point(f"{label}/answer", reads=(), writes=("extractor",))
-        except BaseException:
+            if self._armed:
+                await self._misbehave(label)
+        except BaseException as error:
             if not process.crashed:
                 world.use(HISTORY, WRITE)
-                history.end_handover(handover, world.step, "lost")
+                history.end_handover(handover, world.step, "failed" if isinstance(error, ExtractorFailed) else "lost")
             raise
         finally:
             if not process.crashed:
@@ -222,3 +306,12 @@ class Environment:
         world.use(HISTORY, WRITE)
         history.end_handover(handover, world.step, "succeeded")
         return f"SUM({', '.join(messages)})"
+
+    async def _misbehave(self, label: str) -> None:
+        """What the scenario wants the extractor to do instead of answering."""
+        if self.strikes("extractor slows"):
+            await self.world.sleep(SLOW_S)
+        if self.strikes("extractor hangs"):
+            await self.world.wait(self.world.event(), f"{label}/hangs")
+        if self.strikes("extractor fails"):
+            raise ExtractorFailed("the extractor failed")

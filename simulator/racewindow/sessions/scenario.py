@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Literal, NoReturn
 
 from racewindow.disk import PERSISTENCE
@@ -22,7 +22,10 @@ TOPOLOGIES: tuple[Topology, ...] = ("same-handle", "same-store", "separate-store
 
 _CLIENT = re.compile(r"[a-z][a-z0-9]*")
 _RESERVED = re.compile(r"main|time|crash|store\d+")
-_ON_A_STORE = ("add", "commit", "reload", "wait")
+ON_A_STORE = ("add", "retry", "commit", "reload", "context", "wait", "ask")
+"""The operations that need a store; a client without any is a bystander, who makes faults happen."""
+FAULTS = ("cancel", "crash", "power-loss", "extractor", "storage", "queue", "clock")
+"""The operations that are faults. Each happens when the schedule has it happen."""
 # "SUM" is what a summary is made of, so an id may not contain it: the ids inside SUM(m1, m2) stay readable.
 _MESSAGE = re.compile(r"(?!.*SUM)[A-Za-z0-9._-]+")
 
@@ -46,26 +49,45 @@ class _Kind:
     names_client: bool = False
 
 
+def _one_word_of(kind: str, *words: str) -> _Kind:
+    return _Kind(usage=f"{kind} {'|'.join(words)}", accepts=lambda argument: argument in words)
+
+
 KINDS = {
     "add": _Kind(usage="add ID, the id made of letters, digits and . _ - but not SUM", accepts=is_message),
+    "retry": _Kind(usage="retry ID, an id that the client has added before", accepts=is_message),
     "commit": _Kind(usage="commit [wait|nowait]"),
     "reload": _Kind(usage="reload"),
+    "context": _Kind(usage="context"),
     "wait": _Kind(usage="wait"),
+    "ask": _Kind(usage="ask"),
     "after": _Kind(usage="after CLIENT", accepts=is_client, names_client=True),
     "cancel": _Kind(usage="cancel CLIENT", accepts=is_client, names_client=True),
     "crash": _Kind(usage="crash [CLIENT]", accepts=lambda text: not text or is_client(text), names_client=True),
     "power-loss": _Kind(usage=f"power-loss [{'|'.join(PERSISTENCE)}]", accepts=lambda text: text in PERSISTENCE),
+    "extractor": _one_word_of("extractor", "fails", "hangs", "slows"),
+    "storage": _one_word_of("storage", "fails", "forgets"),
+    "queue": _one_word_of("queue", "loses", "repeats"),
+    "clock": _one_word_of("clock", "ahead", "back"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One thing a client does.
+    """One thing a client does, or makes happen.
+
+    ``retry`` adds a message again, as one does whose acknowledgement got lost. ``ask`` looks the client's last commit up by the id of
+    its task, from whatever store serves the client by now, and waits for its end. ``context`` reads what is remembered of the session.
+
+    The faults of the extractor, the storage and the queue strike at the next occasion after they were made to happen: one answer of the
+    extractor is a failure, never comes, or comes late; one call of the storage fails, or one write is undone by the next crash although
+    it was acknowledged; one message of the queue is lost or delivered twice. ``clock`` sets the wall clock by an hour.
 
     Attributes:
         kind: one of ``KINDS``.
-        argument: the message (add), the client (after, cancel, crash; "" is the own one) or the persistence policy
-            (power-loss; "" becomes the default ``lose-unsynced``, so that one meaning has one text).
+        argument: the message (add, retry), the client (after, cancel, crash; "" is the own one), what goes wrong (extractor, storage,
+            queue, clock) or the persistence policy (power-loss; "" becomes the default ``lose-unsynced``, so that one meaning has one
+            text).
         wait: for a commit, whether the call waits for the extraction.
 
     Raises:
@@ -122,6 +144,7 @@ class Scenario:
         goals: names in ``racewindow.sessions.goals.GOALS``.
         summary: one line for a person.
         link: where the story comes from, if it has a source.
+        topologies: in which it means something.
 
     Raises:
         UsageError: the clients do not fit together (an unknown client, a message added twice, a cycle of ``after``).
@@ -135,6 +158,7 @@ class Scenario:
     goals: tuple[str, ...] = ()
     summary: str = ""
     link: str = ""
+    topologies: tuple[Topology, ...] = TOPOLOGIES
 
     def __post_init__(self) -> None:
         for _, _, mistake in _mistakes(self.clients):
@@ -144,7 +168,14 @@ class Scenario:
 
     @classmethod
     def parse(
-        cls, text: str, *, name: str = "", goals: tuple[str, ...] = (), summary: str = "", link: str = ""
+        cls,
+        text: str,
+        *,
+        name: str = "",
+        goals: tuple[str, ...] = (),
+        summary: str = "",
+        link: str = "",
+        topologies: tuple[Topology, ...] = TOPOLOGIES,
     ) -> Scenario:
         """Read a scenario from its text.
 
@@ -154,7 +185,42 @@ class Scenario:
         clients, columns = _Reader(text).clients()
         for client, operation, mistake in _mistakes(clients):
             _refuse(text, columns[client][operation], mistake)
-        return cls(name=name, clients=clients, goals=goals, summary=summary, link=link)
+        return cls(name=name, clients=clients, goals=goals, summary=summary, link=link, topologies=topologies)
+
+    @classmethod
+    def generate(cls, *, seed: int, clients: int = 2, operations: int = 3, faults: int = 0) -> Scenario:
+        """A random scenario; the same arguments give the same one, everywhere.
+
+        Args:
+            seed: of the random numbers.
+            clients: how many, at least one.
+            operations: of each, at least one; a client may start after another one besides.
+            faults: how many a bystander makes happen.
+
+        Raises:
+            UsageError: for a size that makes no sense.
+
+        >>> Scenario.generate(seed=1, faults=1).text
+        'c1: add m1; commit nowait; wait | c2: commit nowait; add m5; wait | x: extractor hangs'
+        """
+        for name, value, least in (("clients", clients, 1), ("operations", operations, 1), ("faults", faults, 0)):
+            if value < least:
+                raise UsageError(f"{name}={value}: a scenario needs at least {least}")
+        random = Random(f"{seed} {clients} {operations} {faults}")
+        names = [f"c{number}" for number in range(1, clients + 1)]
+        made: list[Client] = []
+        messages = 0
+        for name in names:
+            done: list[Operation] = []
+            if made and random.random() < _AFTER:
+                done.append(Operation(kind="after", argument=random.choice(made).name))
+            for _ in range(operations):
+                messages += 1
+                choices = [choice for choice in _choices(messages) if not has_lost_its_meaning(choice, done)]
+                done.append(random.choice(choices))
+            made.append(Client(name=name, operations=tuple(done)))
+        struck = tuple(random.choice(_faults(names)) for _ in range(faults))
+        return cls(name="", clients=(*made, Client(name="x", operations=struck)) if struck else tuple(made))
 
     @property
     def text(self) -> str:
@@ -162,16 +228,26 @@ class Scenario:
         return " | ".join(map(str, self.clients))
 
     @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of operations in it."""
+        return frozenset(operation.kind for client in self.clients for operation in client.operations)
+
+    @property
+    def retried(self) -> frozenset[str]:
+        """The messages that a client adds again."""
+        return frozenset(
+            operation.argument
+            for client in self.clients
+            for operation in client.operations
+            if operation.kind == "retry"
+        )
+
+    @property
     def messages(self) -> tuple[str, ...]:
         """The id of every message that is added, in the order of the text."""
         return tuple(
             operation.argument for client in self.clients for operation in client.operations if operation.kind == "add"
         )
-
-    @property
-    def checksum(self) -> str:
-        """Eight hexadecimal digits of the text; a token carries them."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:8]
 
     def client(self, name: str) -> Client:
         """The client of that name; KeyError if there is none."""
@@ -182,6 +258,27 @@ class Scenario:
 
     def __repr__(self) -> str:
         return f"<Scenario {self.name}>" if self.name == self.text else f"<Scenario {self.name}: {self.text}>"
+
+
+_AFTER = 0.25  # how often a generated client starts after another one
+
+
+def _choices(message: int) -> list[Operation]:
+    """What a generated client may do next; adds and commits are twice as likely as the rest."""
+    add = Operation(kind="add", argument=f"m{message}")
+    commits = [Operation(kind="commit"), Operation(kind="commit", wait=False)]
+    return [add, add, *commits, Operation(kind="reload"), Operation(kind="wait")]
+
+
+def _faults(names: Sequence[str]) -> list[Operation]:
+    """What may go wrong in a generated scenario: what every store may meet with."""
+    return [
+        *(Operation(kind="cancel", argument=name) for name in names),
+        *(Operation(kind="crash", argument=name) for name in names),
+        *(Operation(kind="extractor", argument=word) for word in ("fails", "hangs", "slows")),
+        *(Operation(kind="storage", argument=word) for word in ("fails", "forgets")),
+        *(Operation(kind="clock", argument=word) for word in ("ahead", "back")),
+    ]
 
 
 # In columns, index 0 is the client's name and index n + 1 its n-th operation; _mistakes speaks the same way.
@@ -203,34 +300,42 @@ def _mistakes(clients: tuple[Client, ...]) -> Iterator[tuple[int, int, str]]:
             yield at, _NAME, f"a second client is called {client.name!r}; give each client its own name"
         if not client.operations:
             yield at, _NAME, f"client {client.name!r} does nothing; expected {_one_of(KINDS)}"
-        committed = False
         for index, operation in enumerate(client.operations):
-            for mistake in _operation_mistakes(client, index, operation, names, committed):
+            for mistake in _operation_mistakes(client, index, operation, names):
                 yield at, index + 1, mistake
             if operation.kind == "add":
                 if operation.argument in added:
                     yield at, index + 1, f"message {operation.argument!r} is added twice; give each message its own id"
                 added.add(operation.argument)
-            committed = committed or operation.kind == "commit"
     for at, client in enumerate(clients):
         if cycle := _cycle(client, {each.name: each.after for each in clients}):
             yield at, 1, f"nobody can start: {' is after '.join(cycle)}; remove one 'after'"
 
 
-def _operation_mistakes(
-    client: Client, index: int, operation: Operation, names: list[str], committed: bool
-) -> Iterator[str]:
+def has_lost_its_meaning(operation: Operation, before: Sequence[Operation]) -> bool:
+    """Whether there is nothing to wait for, to ask for, or to retry, after what the same client did before."""
+    if operation.kind in ("wait", "ask"):
+        return not any(each.kind == "commit" for each in before)
+    return operation.kind == "retry" and not any(
+        each.kind == "add" and each.argument == operation.argument for each in before
+    )
+
+
+def _operation_mistakes(client: Client, index: int, operation: Operation, names: list[str]) -> Iterator[str]:
     kind, argument = operation.kind, operation.argument
     if KINDS[kind].names_client and argument and argument not in names:
         yield f"there is no client {argument!r} for {kind!r}{_nearest(argument, names)}; expected {_one_of(names)}"
     if kind == "after" and index:
         yield "'after' says when a client starts; expected it only as the first operation"
-    if kind == "crash" and not argument and not any(each.kind in _ON_A_STORE for each in client.operations):
+    if kind == "crash" and not argument and not any(each.kind in ON_A_STORE for each in client.operations):
         yield f"client {client.name!r} uses no store that could crash; expected 'crash CLIENT', with a client that does"
     if kind == "cancel" and argument == client.name:
         yield "a client that cancels is in no other operation; expected the name of another client"
-    if kind == "wait" and not committed:
-        yield f"client {client.name!r} has nothing to wait for; expected a commit before 'wait'"
+    if has_lost_its_meaning(operation, client.operations[:index]):
+        if kind == "retry":
+            yield f"client {client.name!r} has not added {argument!r}; expected 'add {argument}' before 'retry {argument}'"
+        else:
+            yield f"client {client.name!r} has nothing to {kind} for; expected a commit before {kind!r}"
 
 
 def _cycle(client: Client, after: dict[str, str | None]) -> tuple[str, ...]:

@@ -13,11 +13,18 @@ import difflib
 
 from racewindow.errors import UsageError
 from racewindow.sessions.goals import implied
-from racewindow.sessions.scenario import Scenario
+from racewindow.sessions.scenario import TOPOLOGIES, Scenario, Topology
 
 
-def _story(name: str, text: str, *goals: str, summary: str, link: str = "") -> Scenario:
-    return Scenario.parse(text, name=name, goals=goals, summary=summary, link=link)
+def _story(
+    name: str,
+    text: str,
+    *goals: str,
+    summary: str,
+    link: str = "",
+    topologies: tuple[Topology, ...] = TOPOLOGIES,
+) -> Scenario:
+    return Scenario.parse(text, name=name, goals=goals, summary=summary, link=link, topologies=topologies)
 
 
 _ISSUE = "OpenViking issue 580"
@@ -51,7 +58,7 @@ _CATALOGUE = (
         "two-commits",
         "a: add m1; commit | b: commit",
         "commits-overlap",
-        summary="Two commits at once, both waiting for the extraction.",
+        summary="Two commits at once, both waiting: of one handle, of two, or in two stores, as the topology has it.",
     ),
     _story(
         "add-during-commit",
@@ -137,6 +144,94 @@ _CATALOGUE = (
         "power-loss-fired",
         "completed-observed-before-reload",
         summary="The power goes after a commit was seen completed: the switch must last as long as the promise.",
+    ),
+    _story(
+        "late-write",
+        "s: add m1 | a: after s; reload; commit | b: after s; reload; add m2; commit",
+        "late-add",
+        summary="A handle loaded before a commit writes to what the commit has rotated away.",
+    ),
+    _story(
+        "retried-add",
+        "a: add m1; retry m1; commit | b: reload; commit",
+        "retry-after-commit",
+        summary="A client whose acknowledgement got lost adds again, under the same id; a commit may have come in between.",
+    ),
+    _story(
+        "cancelled-then-retried",
+        "a: add m1; retry m1; commit | x: cancel a",
+        "retry-after-cancelled-add",
+        summary="A client whose add was cancelled does not know whether it happened, and adds again under the same id.",
+    ),
+    _story(
+        "context-during-extraction",
+        "s: add m1 | a: after s; reload; commit nowait; wait | b: after s; context",
+        "context-during-extraction",
+        summary="Somebody reads the context while the extractor is at work: what was archived is still told.",
+        link="OpenViking issue 3129",
+    ),
+    _story(
+        "task-after-crash",
+        "s: add m1 | a: after s; reload; commit nowait; wait; ask | x: after s; crash a",
+        "asked-after-crash",
+        summary="The process dies, and a client asks the new one for its task: that must not run for ever.",
+    ),
+    _story(
+        "two-recoverers",
+        "s: add m1 | a: after s; reload; commit nowait; wait | b: after s; reload | x: after s; crash a; crash b",
+        "two-crashes",
+        summary="Both processes die, and two new ones recover the same session at once.",
+        topologies=("separate-stores",),
+    ),
+    _story(
+        "extractor-fails",
+        "s: add m1 | a: after s; reload; commit nowait; wait | x: after s; extractor fails | b: after a; reload; add m2; commit",
+        "extractor-failed",
+        "commit-after-commit",
+        summary="The extractor fails once; then comes the next commit.",
+    ),
+    _story(
+        "extractor-hangs",
+        "s: add m1 | a: after s; reload; commit nowait; reload; add m2; commit nowait; wait | x: after s; extractor hangs",
+        "extractor-hung",
+        summary="The extractor never answers one of two commits; both tasks still end.",
+    ),
+    _story(
+        "extractor-slow",
+        "s: add m1 | a: after s; reload; commit nowait; reload; add m2; commit nowait; wait | x: after s; extractor slows",
+        "extractor-slow",
+        summary="The extractor takes a minute for one of two commits; the other may overtake it.",
+    ),
+    _story(
+        "storage-fails",
+        "s: add m1 | a: after s; reload; commit nowait; wait | x: after s; storage fails | b: after a; reload; commit",
+        "storage-failed",
+        summary="One call of the storage fails somewhere in a commit; another client commits what it finds.",
+    ),
+    _story(
+        "write-forgotten",
+        "s: add m1 | a: after s; reload; commit nowait; wait | x: after s; storage forgets; crash a | b: after x; reload; commit",
+        "storage-forgot",
+        "crash-during-commit",
+        summary="A write of a commit (the clearing of the live log, say) is acknowledged but not durable; a crash undoes it.",
+    ),
+    _story(
+        "queue-loses",
+        "s: add m1 | a: after s; reload; commit nowait; reload; add m2; commit nowait; wait | x: after s; queue loses",
+        "queue-lost",
+        summary="The queue loses the message of one of two commits; the other must still make progress.",
+    ),
+    _story(
+        "queue-repeats",
+        "s: add m1 | a: after s; reload; commit nowait; wait | x: after s; queue repeats",
+        "queue-repeated",
+        summary="The queue delivers the message of a commit twice.",
+    ),
+    _story(
+        "clock-set-back",
+        "a: add m1; commit nowait; reload; add m2; commit nowait; wait | x: clock back",
+        "clock-set",
+        summary="Somebody sets the clock back by an hour between two commits: the order stays.",
     ),
 )
 

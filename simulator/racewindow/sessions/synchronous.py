@@ -49,7 +49,7 @@ class SynchronousStore(SessionStore):
     """
 
     host: ClassVar[Host] = "threads"
-    capabilities: ClassVar[Capabilities] = Capabilities(durable=False, cancel=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(durable=False, storage=False, cancel=False)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

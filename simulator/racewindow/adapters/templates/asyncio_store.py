@@ -14,7 +14,7 @@ class MyStore(rw.SessionStore):
     name = "my_store.py:MyStore"  # tokens find the class by this name
     host = "asyncio"
     # Claim what your store promises, and nothing else: only that is judged. Here a commit is no background task, and power is never lost.
-    capabilities = rw.Capabilities(background=False, durable=False)
+    capabilities = rw.Capabilities(background=False, durable=False, storage=False)
 
     async def load(self) -> MyHandle:
         return MyHandle(self.env)  # a new handle on the session, loaded from storage

@@ -17,7 +17,7 @@ class MyStore(rw.SynchronousStore):
 
     name = "my_store.py:MyStore"  # tokens find the class by this name
     # Claim what your store promises, and nothing else: only that is judged. Here a commit is no background task, and power is never lost.
-    capabilities = rw.Capabilities(background=False, durable=False)
+    capabilities = rw.Capabilities(background=False, durable=False, storage=False)
 
     def session(self) -> MyHandle:
         return MyHandle(self)  # a new handle on the session, loaded from storage

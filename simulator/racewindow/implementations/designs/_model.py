@@ -1,4 +1,4 @@
-"""What the designs have in common: where their files are, how a message is added, tasks, and the durable queue.
+"""What the designs have in common: where their files are, how a message is added, what a reader of the context is told.
 
 Notation as in the public history of the store that they re-model: L is the live ``messages.jsonl``, A_n is ``history/archive_n/``, and
 a handle keeps its own list of messages (mem) besides, which is what makes a handle go stale.
@@ -7,13 +7,14 @@ a handle keeps its own list of messages (mem) besides, which is what makes a han
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from racewindow.kernel.engine import Event
-from racewindow.sessions.history import Archive, ArchiveState, History, Observation
+from racewindow.disk import Disk
+from racewindow.implementations.designs._task import Task, Tasks
+from racewindow.kernel.world import World
+from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Environment, SessionStore
 
 
@@ -27,41 +28,26 @@ def decode(data: bytes | None) -> list[str]:
     return [str(json.loads(line)["id"]) for line in (data or b"").splitlines()]
 
 
-class Task:
-    """A background commit as the store's own memory knows it: lost when the process dies."""
-
-    def __init__(self, env: Environment) -> None:
-        self.id = env.serial("task")
-        self.messages: tuple[str, ...] = ()
-        self._env = env
-        self._status = "accepted"
-        self._ended = env.world.event()
-
-    def begin(self) -> None:
-        self._status = "running"
-
-    def end(self, status: str) -> None:
-        self._status = status
-        self._env.world.note(f"{self.id} {status}")
-        self._ended.set()
-
-    async def wait(self) -> str:
-        await self._env.world.wait(self._ended, "task.end")
-        return self._status
-
-    async def status(self) -> str:
-        return self._status
-
-
 class Design(SessionStore):
-    """One process of a design. Subclasses say how a handle commits."""
+    """One process of a design. Subclasses say how a handle commits.
 
+    Attributes:
+        handle_type: of its handles.
+        tasks_survive: whether tasks are kept in storage, so that they are known after a restart and to every store.
+        retryable: whether an archive whose extraction failed is ever extracted again.
+    """
+
+    watched = True
     handle_type: ClassVar[type[DesignHandle]]
+    tasks_survive: ClassVar[bool] = False
+    retryable: ClassVar[bool] = True
 
     def __init__(self, env: Environment) -> None:
+        env.world.watch(Design, DesignHandle, Task, Tasks, trusted=(Disk, Environment, World))
         super().__init__(env)
         self.home = f"sessions/{env.session}"
         self.live = f"{self.home}/messages.jsonl"
+        self.tasks = env.service(Tasks) if self.tasks_survive else Tasks(env)
 
     def archive(self, number: int) -> str:
         """The folder A_n."""
@@ -78,6 +64,10 @@ class Design(SessionStore):
         """All of L, replaced."""
         await self.env.disk.write(self.live, encode(messages), label=label)
 
+    async def write_meta(self, commits: int = 0) -> None:
+        """The session's metadata; of these only the number of commits is ever read."""
+        await self.env.disk.write(f"{self.home}/meta", str(commits).encode(), label="meta.write")
+
     async def list_archives(self) -> int:
         """The highest n of all A_n, 0 without any."""
         try:
@@ -86,30 +76,82 @@ class Design(SessionStore):
             return 0
         return max((_number(name) for name in names), default=0)
 
+    async def read_archive(self, number: int) -> list[str]:
+        """The messages in A_n; none where it has not been written."""
+        try:
+            return decode(await self.env.disk.read(f"{self.archive(number)}/messages.jsonl", label="archive.read"))
+        except FileNotFoundError:
+            return []
+
+    async def write_archive(self, number: int, messages: Sequence[str]) -> None:
+        """A_n.messages."""
+        await self.env.disk.write(f"{self.archive(number)}/messages.jsonl", encode(messages), label="archive.write")
+
+    async def write_summary(self, number: int) -> None:
+        """What the LLM made of A_n."""
+        await self.env.disk.write(f"{self.archive(number)}/abstract", b"abstract", label="archive.abstract")
+        await self.env.disk.write(f"{self.archive(number)}/overview", b"overview", label="archive.overview")
+
+    async def mark(self, number: int, name: str) -> None:
+        """Leave the file ``.done`` or ``.failed.json`` in A_n."""
+        label = f"{name.strip('.').removesuffix('.json')}.write"
+        await self.env.disk.write(f"{self.archive(number)}/{name}", b"{}", label=label)
+
+    async def marks(self, number: int) -> list[str]:
+        """The names of the files in A_n."""
+        try:
+            return await self.env.disk.list(self.archive(number), label="archive.list")
+        except FileNotFoundError:
+            return []
+
+    async def summarise(self) -> None:
+        """The LLM writes a summary of the archive: slow, and not the extractor."""
+        await self.env.world.point("summary", reads=(), writes=("summariser",))
+
     async def load(self) -> DesignHandle:
         handle = self.handle_type(self)
         await handle.reload()
         return handle
 
-    async def summarise(self) -> None:
-        """The LLM writes a summary of the archive: slow, and not the extractor."""
-        await self.env.world.point("summary", reads=(), writes=("summariser",))
+    async def create_task(self, id: str = "") -> Task:
+        """Create a task; where tasks survive, that is a write. One that is there already stays as it is."""
+        id = id or self.env.serial("task")
+        if self.tasks_survive and self.tasks.find(id) is None:
+            await self.env.disk.write(f"tasks/{id}", b"", label="task.create")
+        return self.tasks.create(id)
+
+    async def task(self, id: str) -> Task | None:
+        return self.tasks.find(id)
 
     @classmethod
     def observe(cls, env: Environment) -> Observation:
         home = f"sessions/{env.session}"
         archives = []
         for name in env.disk.names(f"{home}/history"):
-            messages = decode(env.disk.peek(f"{home}/history/{name}/messages.jsonl"))
-            state = cls.archive_state(env, f"{home}/history/{name}", messages)
-            if messages:
-                archives.append(Archive(number=_number(name), messages=tuple(messages), state=state))
+            path = f"{home}/history/{name}"
+            if messages := tuple(decode(env.disk.peek(f"{path}/messages.jsonl"))):
+                archive = Archive(
+                    number=_number(name),
+                    messages=messages,
+                    state=cls.archive_state(env, path, messages),
+                    task=cls.archive_task(env, path),
+                    retryable=cls.retryable,
+                )
+                archives.append(archive)
         return Observation(live=tuple(decode(env.disk.peek(f"{home}/messages.jsonl"))), archives=tuple(archives))
 
     @classmethod
     def archive_state(cls, env: Environment, path: str, messages: Sequence[str]) -> ArchiveState:
-        """Whether an archive was extracted. A design that marks nothing is judged by what its extractor got."""
-        return "extracted" if _all_extracted(env.history, messages) else "pending"
+        """Whether an archive was extracted: a design that marks nothing is judged by what its extractor got."""
+        names = env.disk.names(path)
+        if ".done" in names or set(messages) <= set(handed_over(env, "succeeded")):
+            return "extracted"
+        return "failed" if ".failed.json" in names else "pending"
+
+    @classmethod
+    def archive_task(cls, env: Environment, path: str) -> str:
+        """The task that storage names for an archive, if it does."""
+        return ""
 
 
 class DesignHandle:
@@ -134,21 +176,22 @@ class DesignHandle:
         await self.store.write_live([*live, message])
 
     async def commit(self, *, wait: bool) -> Task | None:
-        # Waiting: this handle archives. In the background: a handle of its own, loaded there.
-        task = Task(self.env)
+        # D1 to D5. Waiting: this handle archives. In the background: a handle of its own, loaded there.
         if not wait:
+            task = await self.store.create_task()
             self.env.background(partial(self.behind, task), "commit")
         elif not await self.archive():
             return None
         else:
+            task = await self.store.create_task()
             task.end("completed")
         return task
 
     async def behind(self, task: Task) -> None:
         """The background commit: it ends as completed, or as failed with whatever was raised."""
-        fresh = await self.store.load()
         task.begin()
         try:
+            fresh = await self.store.load()
             await fresh.archive()
         except Exception:
             task.end("failed")
@@ -159,58 +202,25 @@ class DesignHandle:
         """The design's commit sequence; False when there is nothing in mem."""
         raise NotImplementedError
 
+    async def context(self) -> list[str]:
+        """A new handle is loaded; then comes what is told of each archive, and then mem."""
+        handle = await self.store.load()
+        told: list[str] = []
+        for number in range(1, handle.index + 1):
+            told += await handle.recall(number)
+        return [*told, *handle.mem]
 
-class Queue:
-    """A durable queue that all stores share: a message that its consumer did not acknowledge is delivered again after a crash."""
+    async def recall(self, number: int) -> list[str]:
+        """What a reader of the context is told of A_n: by D1 to D5, whatever is there."""
+        return await self.store.read_archive(number)
 
-    def __init__(self, env: Environment) -> None:
-        self._env = env
-        self._messages: list[dict[str, Any]] = []
-        self._waiters: list[Event] = []
 
-    @classmethod
-    def of(cls, env: Environment) -> Queue:
-        """The queue of this storage."""
-        queue = env.shared.setdefault("queue", None) or cls(env)
-        env.shared["queue"] = queue
-        return queue
-
-    async def put(self, message: dict[str, Any]) -> None:
-        """Enqueue durably."""
-        await self._env.world.point("queue.put", reads=(), writes=("queue",))
-        self._deliver(message)
-
-    @asynccontextmanager
-    async def get(self) -> AsyncIterator[dict[str, Any]]:
-        """The next message; leaving the block acknowledges it."""
-        world = self._env.world
-        while not self._messages:
-            event = world.event()
-            self._waiters.append(event)
-            await world.wait(event, "queue.get")
-        message = self._messages.pop(0)
-
-        def redeliver() -> None:
-            self._deliver(message)
-
-        process = world.task.process
-        process.on_crash.append(redeliver)
-        yield message
-        process.on_crash.remove(redeliver)
-
-    def _deliver(self, message: dict[str, Any]) -> None:
-        self._messages.append(message)
-        waiters, self._waiters = self._waiters, []
-        for event in waiters:
-            event.set()
+def handed_over(env: Environment, outcome: str) -> list[str]:
+    """The messages that the extractor was given with this outcome."""
+    return [
+        message for handover in env.history.handovers if handover.outcome == outcome for message in handover.messages
+    ]
 
 
 def _number(name: str) -> int:
     return int(name.rpartition("_")[2])
-
-
-def _all_extracted(history: History, messages: Sequence[str]) -> bool:
-    got = {
-        message for handover in history.handovers if handover.outcome == "succeeded" for message in handover.messages
-    }
-    return set(messages) <= got

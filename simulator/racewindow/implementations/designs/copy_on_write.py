@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import ClassVar
 
-from racewindow.implementations.designs._model import Design, DesignHandle, Queue, encode
+from racewindow.implementations.designs._model import Design, DesignHandle, encode
+from racewindow.implementations.designs._queue import Message, Queue
 from racewindow.sessions.capabilities import Capabilities
 
 
@@ -30,7 +32,7 @@ class _Handle(DesignHandle):
         await self.env.extract(messages)
         await self.disk.write(f"{temp}/messages.jsonl", b"", label="temp.live.clear")
         await self.before_enqueue()
-        await Queue.of(self.env).put({"temp": temp})
+        await self.env.service(Queue).put({"temp": temp})
         return True
 
     async def before_enqueue(self) -> None:
@@ -41,12 +43,12 @@ class CopyOnWrite(Design):
     """D2 (issue 580): commit on a copy; completed is said before a worker switches the live files."""
 
     name = "copy-on-write"
-    capabilities = Capabilities(durable=False)
+    capabilities = Capabilities(durable=False, context=True, queue=True)
     handle_type: ClassVar[type[DesignHandle]] = _Handle
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self.env.background(self._work, "worker", operation="worker")
+        self.env.background(partial(self.env.service(Queue).consume, self._work), "worker", operation="worker")
         yield
 
     async def copy_tree(self, temp: str) -> None:
@@ -56,15 +58,9 @@ class CopyOnWrite(Design):
             data = await self.env.disk.read(f"{self.home}{file}", label="copy.read")
             await self.env.disk.write(f"{temp}{file}", data, label="copy.write")
 
-    async def _work(self) -> None:
-        queue = Queue.of(self.env)
-        while True:
-            async with queue.get() as message:
-                try:
-                    await self.summarise()
-                    await self._switch(message["temp"])
-                except OSError as error:  # another worker was at the same files; this one goes on with the next message
-                    self.env.world.note(f"switch given up: {type(error).__name__}")
+    async def _work(self, message: Message) -> None:
+        await self.summarise()
+        await self._switch(message["temp"])
 
     async def _switch(self, temp: str) -> None:
         """Make the live tree like the temporary one, file by file."""

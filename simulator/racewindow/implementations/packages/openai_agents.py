@@ -47,7 +47,7 @@ class OpenAIAgents(SessionStore):
     host = "asyncio"
     # No archives (a compaction replaces the rows) and no tasks (the adapter makes one for 'commit nowait'). Not durable: what a loss of
     # power does to the file is not modelled. A process crash is exact: every call is one transaction, and SQLite undoes a torn one.
-    capabilities = Capabilities(background=False, tasks=False, archives=False, durable=False)
+    capabilities = Capabilities(background=False, tasks=False, archives=False, durable=False, storage=False)
 
     def __init__(self, env: Environment) -> None:
         super().__init__(env)

@@ -20,11 +20,11 @@ def pairs(history: History) -> Iterator[tuple[Handover, Handover, tuple[str, ...
 
 
 def crash_between(history: History, earlier: Handover, later: Handover) -> bool:
-    """Whether a crash happened since the earlier one began: recovery may then have to extract again.
+    """Whether a crash happened since the earlier one began, or the storage failed: recovery may then have to extract again.
 
     A crash *before* both excuses nothing: a recovery that extracts what a live owner extracts too is the bug.
     """
-    return any(earlier.step <= crash.step <= later.step for crash in history.crashes)
+    return any(earlier.step <= crash.step <= later.step for crash in history.interruptions)
 
 
 def _certain(earlier: Handover, later: Handover) -> int | None:

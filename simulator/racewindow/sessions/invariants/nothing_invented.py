@@ -13,7 +13,10 @@ _NOT_DONE = ("refused", "busy", "skipped")
 
 def check(history: History) -> Iterator[Violation]:
     # An add without an acknowledgement may have happened from its invocation on; a refused one says that it did not.
-    added = {add.operation.argument: add.invoked for add in history.of_kind("add") if add.outcome not in _NOT_DONE}
+    added: dict[str, int] = {}
+    for call in history.calls:
+        if call.kind in ("add", "retry") and call.outcome not in _NOT_DONE:
+            added.setdefault(call.operation.argument, call.invoked)
     reported: set[str] = set()
     for step, certain, who, messages in _reads(history):
         for message in raw(messages):
