@@ -6,10 +6,17 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 export MPLBACKEND := Agg
 export OPENAI_AGENTS_DISABLE_TRACING := 1
 
-.PHONY: compare test quick exhaustive notebooks lint wheel lowest clean
+FUZZ_SECONDS ?= 20
+
+.PHONY: compare fuzz test quick exhaustive notebooks lint wheel lowest clean
 
 compare: .venv/.run  ## compare race windows: a table, a chart and a report in out/compare
 	$(BIN)/racewindow compare
+
+fuzz: .venv/.run  ## look for races in the reference, for FUZZ_SECONDS; what failed is kept in out/corpus, and replayed first
+	mkdir -p out
+	$(BIN)/racewindow fuzz reference --profile ci --time-limit $(FUZZ_SECONDS) --jobs 2 \
+		--corpus out/corpus --output text --output junit=out/races.xml
 
 test: .venv/.dev  ## all tests, notebooks included
 	$(BIN)/python -m pytest -n 2 -m "not exhaustive"

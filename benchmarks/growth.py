@@ -1,9 +1,10 @@
 """What a schedule costs: to start, per task, per point, and how that grows with clients and points.
 
-    python benchmarks/growth.py --output docs/pictures/growth.svg
+    python benchmarks/growth.py --output docs/pictures/growth.png
 
-Prints the table of ``docs/performance.md`` and draws its chart. Everything is processor time in parts of the *limit*: the same number of
-bare coroutines with the same number of bare yields, stepped by ``send(None)`` with one random choice a step, measured in the same round.
+Prints the tables of ``docs/performance.md`` and draws its chart. Everything is processor time, and is told in parts of the *limit* too: the
+same number of bare coroutines with the same number of bare yields, stepped by ``send(None)`` with one random choice a step, measured in the
+same round. In a round all sizes and hosts take turns; what is told is the median of the rounds, with its quartiles.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def bare_clients(size: Size, rng: random.Random) -> None:
 
     ready = [client() for _ in range(size.clients)]
     while ready:
-        index = int(rng.random() * len(ready)) if len(ready) > 1 else 0
+        index = int(rng.random() * len(ready))
         try:
             ready[index].send(None)
         except StopIteration:
@@ -105,7 +106,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 
 def explore(host: str, subject: Subject, schedules: int) -> None:
     limits = rw.Limits(max_steps=100_000)
-    rw.explore(subject, schedules=schedules, host=host, limits=limits, name="growth", checksum="0")
+    rw.explore(subject, schedules=schedules, host=host, limits=limits, name="growth", checksum="00000000")
 
 
 def growth(rounds: int) -> pd.DataFrame:
@@ -124,18 +125,34 @@ def growth(rounds: int) -> pd.DataFrame:
                 )
                 points = size.clients * size.points
                 taken.setdefault((host, size), []).append((start, (whole - start) / points, limit / points))
-    return pd.DataFrame(
-        {
-            "host": host,
-            "clients": size.clients,
-            "points": size.points,
-            "start_us": statistics.median(start for start, _, _ in times) * 1e6,
-            "point_us": statistics.median(point for _, point, _ in times) * 1e6,
-            "bare_point_us": statistics.median(limit for _, _, limit in times) * 1e6,
-            "to_bare": statistics.median(point / limit for _, point, limit in times),
-        }
-        for (host, size), times in taken.items()
-    )
+    rows = []
+    for (host, size), times in taken.items():
+        low, point, high = quartiles([point * 1e6 for _, point, _ in times])
+        bare_low, bare_point, bare_high = quartiles([limit * 1e6 for _, _, limit in times])
+        rows.append(
+            {
+                "host": host,
+                "clients": size.clients,
+                "points": size.points,
+                "start_us": statistics.median(start for start, _, _ in times) * 1e6,
+                "point_us": point,
+                "low": low,
+                "high": high,
+                "bare_point_us": bare_point,
+                "bare_low": bare_low,
+                "bare_high": bare_high,
+                "to_bare": statistics.median(point / limit for _, point, limit in times),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    """The lower one, the median and the upper one."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, median, high = statistics.quantiles(values, method="inclusive")
+    return low, median, high
 
 
 def parts(rounds: int) -> pd.DataFrame:
@@ -173,7 +190,7 @@ def parts(rounds: int) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Figure:
-    """Time of a point over the number of clients, and over the number of points."""
+    """Time of a point over the number of clients, and over the number of points; whiskers are quartiles."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     looks = {"trio": ("o", "-", "#0072B2"), "asyncio": ("s", "--", "#D55E00"), "bare": ("^", ":", "#555555")}
     panels = figure.subplots(1, 2, sharey=True)
@@ -184,9 +201,14 @@ def draw(frame: pd.DataFrame) -> Figure:
     ):
         for name, (marker, style, colour) in looks.items():
             of = rows[rows["host"] == ("trio" if name == "bare" else name)]
-            us = of["bare_point_us" if name == "bare" else "point_us"]
+            us, low, high = (
+                of[["bare_point_us", "bare_low", "bare_high"] if name == "bare" else ["point_us", "low", "high"]]
+                .to_numpy()
+                .T
+            )
             label = "bare coroutines" if name == "bare" else f"{name} host"
-            ax.plot(of[column], us, marker=marker, linestyle=style, color=colour, label=label)
+            whiskers = (us - low, high - us)
+            ax.errorbar(of[column], us, whiskers, marker=marker, linestyle=style, color=colour, label=label, capsize=3)
         ax.set_xscale("log", base=2 if column == "clients" else 10)
         ax.set_xticks(sorted(set(rows[column])), [str(each) for each in sorted(set(rows[column]))])
         ax.minorticks_off()
@@ -194,7 +216,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         ax.set_xlabel("clients" if column == "clients" else "points of each client")
         ax.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("processor time of a point, µs")
-    panels[0].set_ylim(0, 1.5 * frame["point_us"].max())
+    panels[0].set_ylim(0, 1.4 * frame["high"].max())
     panels[1].legend(frameon=False, ncols=2, loc="upper left")
     return figure
 
@@ -207,7 +229,9 @@ def main() -> None:
     print(parts(arguments.rounds).round({"us": 1, "of_limit": 3}).to_string(index=False))
     frame = growth(arguments.rounds)
     print()
-    print(frame.round({"start_us": 0, "point_us": 2, "bare_point_us": 2, "to_bare": 1}).to_string(index=False))
+    told = frame.drop(columns=["bare_low", "bare_high"])
+    rounding = {"start_us": 0, "point_us": 2, "low": 2, "high": 2, "bare_point_us": 2, "to_bare": 1}
+    print(told.round(rounding).to_string(index=False))
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         charts.save(draw(frame), arguments.output)

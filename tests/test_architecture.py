@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "racewindow.search": {"errors", "kernel", "search", "frames", "statistics"},
     "racewindow.strategies": {"errors", "kernel", "search", "sessions"},
     "racewindow.frames": {"errors", "frames"},
-    "racewindow.disk": {"errors", "kernel"},
+    "racewindow.disk": {"errors", "kernel", "disk"},
     "racewindow.sessions": {"errors", "kernel", "disk", "sessions"},
     "racewindow.sessions.invariants": {"kernel.violation", "sessions"},
     "racewindow.experiments": {
@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "charts",
         "statistics",
     },
+    "racewindow.campaign": {"errors", "kernel", "search", "sessions", "experiments", "frames", "campaign"},
     "racewindow.bench": {"search", "bench"},
     "racewindow.adapters": {"errors", "kernel", "search", "sessions", "adapters"},
     "racewindow.servers": {"errors", "kernel.violation", "sessions", "frames", "statistics", "servers"},
@@ -51,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     "racewindow.implementations": {"errors", "kernel", "disk", "sessions", "implementations"},
     "racewindow.implementations.designs": {"errors", "kernel", "disk", "sessions", "implementations.designs"},
 }
-FACES = ("racewindow.cli", "racewindow.__main__")
+FACES = ("racewindow.cli", "racewindow.pytest_plugin", "racewindow.__main__")
 
 
 @cache
@@ -213,6 +214,8 @@ HEAVY = {"pandas", "matplotlib", "scipy", "joblib", "jinja2", "pyarrow", "agents
         ("racewindow.disk", set()),
         ("racewindow.sessions", set()),
         ("racewindow.cli", set()),
+        ("racewindow.campaign", set()),
+        ("racewindow.pytest_plugin", {"pytest"}),
         ("oncestore", set()),
         ("oncestore._cli", set()),
         ("racewindow.experiments", {"pandas", "pyarrow"}),

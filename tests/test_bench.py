@@ -64,3 +64,10 @@ def test_bare_coroutines_find_them_too(variant: str) -> None:
 
     with pytest.raises(subject.ArchivedTwice):
         search(random.Random(1))
+
+
+def test_the_limit_takes_the_steps_of_the_trio_host() -> None:
+    """Fewer, and the ratio would tell of a shorter program."""
+    rng = random.Random(1)
+    found = rw.explore(subject.on_trio("correct"), schedules=20).found
+    assert {run.steps for run in found} == {subject.bare_schedule("correct", rng) for _ in range(20)}

@@ -294,6 +294,45 @@ class TestWindows:
         assert os.listdir(tmp_path) == []
 
 
+class TestCrashes:
+    def test_maps_every_fault_and_draws_them(self, capsys: Out, tmp_path: Path) -> None:
+        target = tmp_path / "new" / "crashes.svg"
+        code, out, err = run(capsys, "crashes", "path-lock", *ONE, "--output", str(target))
+        assert code == VIOLATION
+        assert "process-crash of a" in out
+        assert "not applicable: it does not promise to survive a loss of power" in out
+        assert err == f"drawn: {target}\n"
+        token = next(word for word in out.split() if word.startswith("rw2~"))
+        assert run(capsys, "replay", token)[0] == VIOLATION
+
+    def test_without_a_failing_cell_is_clean(self, capsys: Out) -> None:
+        argv = "crashes", "reference", "a: add m1", "--fault", "power-loss", "--policy", "torn", *ONE
+        code, out, _ = run(capsys, *argv)
+        assert code == CLEAN
+        assert "0 of" in out
+
+    def test_as_json(self, capsys: Out) -> None:
+        code, out, _ = run(capsys, "crashes", "path-lock", "a: add m1", "--fault", "cancel", *ONE, "--json")
+        told = json.loads(out)
+        assert code == CLEAN
+        assert [row["cell"] for row in told["crashes"]] == list(range(len(told["crashes"])))
+        assert [each["complete"] for each in told["maps"]] == [True]
+
+    def test_what_there_was_no_time_for_is_said(self, capsys: Out) -> None:
+        code, _, err = run(capsys, "crashes", "reference", "--time-limit", "0.05")
+        assert code == UNKNOWN
+        assert "the time limit was up" in err
+
+    @pytest.mark.parametrize(
+        "argv",
+        [("--fault", "fire"), ("--policy", "half"), ("--victim", "q"), ("--time-limit", "0"), ("--output", "map.txt")],
+    )
+    def test_wrong_arguments_are_one_clear_line(self, capsys: Out, argv: tuple[str, ...]) -> None:
+        code, _, err = run(capsys, "crashes", "reference", *ONE, *argv)
+        assert code == USAGE
+        assert one_clear_line(err)
+
+
 class TestReplayAndTimeline:
     def test_replay_prints_the_trace_the_violation_and_the_verdict(self, capsys: Out, token: str) -> None:
         code, out, err = run(capsys, "replay", token)

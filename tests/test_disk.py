@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import racewindow as rw
-from racewindow.disk import GRANULARITIES, Disk, DiskFile, Granularity, LockBusy, Persistence
+from racewindow.disk import GRANULARITIES, Disk, DiskFile, Granularity, LockBusy, Persistence, send
 from racewindow.kernel import Run
 
 Main = Callable[[rw.World, Disk], Awaitable[None]]
@@ -752,7 +752,7 @@ class TestModel:
 
         def shallow(self: Disk, directories: set[object]) -> None:
             for change in list(self._pending):
-                for directory, name, node in change:
+                for directory, name, node in change.entries:
                     if directory in directories:
                         if node is None:
                             directory.durable_entries.pop(name, None)
@@ -766,3 +766,174 @@ class TestModel:
             await follow(Disk(world), Model(), program)
 
         assert rw.explore(subject, schedules=1).verdict == "failed"
+
+
+def fates_of(prepare: Main) -> dict[tuple[tuple[str, str], ...], dict[str, bytes | None]]:
+    """Every combination of fates after ``prepare``, and what is then found on the disk."""
+    found: dict[tuple[tuple[str, str], ...], dict[str, bytes | None]] = {}
+    scripts: list[list[int]] = [[]]
+
+    async def main(world: rw.World, disk: Disk) -> None:
+        await prepare(world, disk)
+        script, asked = list(scripts[0]), []
+        settling = disk.losing_power()
+        unsynced = next(settling, None)
+        while unsynced is not None:
+            asked.append(len(unsynced.fates))
+            fate = script[len(asked) - 1] if len(asked) <= len(script) else 0
+            unsynced = send(settling, fate)
+        found[tuple(disk.settled)] = tree(disk)
+        taken = (script + [0] * len(asked))[: len(asked)]
+        for place in range(len(script), len(asked)):
+            scripts.extend([*taken[:place], other] for other in range(1, asked[place]))
+
+    while scripts:
+        on_disk(main)
+        scripts.pop(0)
+    return found
+
+
+class TestFates:
+    def test_entries_survive_in_any_combination(self) -> None:
+        async def two(world: rw.World, disk: Disk) -> None:
+            await disk.open("a", "create")
+            await disk.open("b", "create")
+
+        left = sorted(sorted(each) for each in fates_of(two).values())
+        assert left == [[], ["a"], ["a", "b"], ["b"]]
+
+    def test_what_makes_no_sense_without_an_earlier_operation_goes_with_it(self) -> None:
+        async def inside(world: rw.World, disk: Disk) -> None:
+            await disk.make_directory("d")
+            await disk.open("d/f", "create")
+            await disk.remove("d/f")
+
+        assert {frozenset(each) for each in fates_of(inside).values()} == {
+            frozenset(),
+            frozenset({"d"}),
+            frozenset({"d", "d/f"}),
+        }
+
+    def test_a_rename_is_in_both_places_or_in_neither(self) -> None:
+        async def moved(world: rw.World, disk: Disk) -> None:
+            await disk.make_directory("d")
+            await put(disk, "f", b"x", sync=True)
+            await disk.fsync_directory("")
+            await disk.rename("f", "d/g")
+
+        assert list(fates_of(moved).values()) == [{"d": None, "f": b"x"}, {"d": None, "d/g": b"x"}]
+
+    def test_of_a_file_there_is_left_what_was_written_up_to_some_write_or_its_middle(self) -> None:
+        async def written(world: rw.World, disk: Disk) -> None:
+            await put(disk, "f", b"1234", sync=True)
+            await disk.fsync_directory("")
+            await put(disk, "f", b"ab")
+            await put(disk, "f", b"cdef")
+
+        left = [each["f"] for each in fates_of(written).values()]
+        assert left == [b"1234", b"1234a", b"1234ab", b"1234abc", b"1234abcd", b"1234abcdef"]
+
+    def test_a_file_that_was_replaced_may_be_empty_or_what_it_was(self) -> None:
+        async def replaced(world: rw.World, disk: Disk) -> None:
+            await put(disk, "f", b"old", sync=True)
+            await disk.fsync_directory("")
+            await disk.write("f", b"newer")
+
+        assert [each["f"] for each in fates_of(replaced).values()] == [b"old", b"", b"ne", b"newer"]
+
+    def test_nobody_asks_for_the_content_of_a_file_whose_name_is_lost(self) -> None:
+        async def new(world: rw.World, disk: Disk) -> None:
+            await put(disk, "f", b"ab")
+
+        assert list(fates_of(new)) == [
+            (("f.create", "lost"),),
+            (("f.create", "kept"), ("f", "lost")),
+            (("f.create", "kept"), ("f", "torn at 1")),
+            (("f.create", "kept"), ("f", "kept")),
+        ]
+
+    def test_the_note_of_a_lock_comes_through_or_an_earlier_one_or_none(self) -> None:
+        async def noted(world: rw.World, disk: Disk) -> None:
+            for note in ("one", "two"):
+                async with disk.lock("l") as lock:
+                    lock.note = note
+
+        assert list(fates_of(noted)) == [(("lock:l", fate),) for fate in ("lost", "earlier", "kept")]
+
+    def test_what_was_synced_is_left_to_no_chance(self) -> None:
+        async def synced(world: rw.World, disk: Disk) -> None:
+            await put(disk, "f", b"x", sync=True)
+            await disk.fsync_directory("")
+
+        assert fates_of(synced) == {(): {"f": b"x"}}
+
+    @pytest.mark.parametrize("policy", ["lose-unsynced", "keep-all", "torn"])
+    def test_each_policy_is_one_of_the_combinations(self, policy: Persistence) -> None:
+        async def much(world: rw.World, disk: Disk) -> None:
+            await disk.make_directory("d")
+            await put(disk, "d/f", b"abcd")
+            await disk.rename("d", "e")
+
+        after: list[dict[str, bytes | None]] = []
+
+        async def main(world: rw.World, disk: Disk) -> None:
+            await much(world, disk)
+            disk.power_loss(policy)
+            after.append(tree(disk))
+
+        on_disk(main)
+        assert after[0] in list(fates_of(much).values())
+
+    def test_chance_is_no_policy_that_can_be_asked_at_once(self) -> None:
+        async def main(world: rw.World, disk: Disk) -> None:
+            with pytest.raises(rw.UsageError, match=r"losing_power"):
+                disk.power_loss("any")
+
+        on_disk(main)
+
+
+class TestState:
+    def test_disks_that_nobody_can_tell_apart_have_equal_states(self) -> None:
+        states = []
+
+        async def one(world: rw.World, disk: Disk) -> None:
+            await put(disk, "f", b"x", sync=True)
+            await disk.fsync_directory("")
+            states.append(disk.state)
+
+        async def other(world: rw.World, disk: Disk) -> None:
+            await disk.open("g", "create")
+            await disk.remove("g")
+            await put(disk, "f", b"x", sync=True)
+            await disk.fsync_directory("")
+            async with disk.lock("l"):
+                pass
+            states.append(disk.state)
+
+        on_disk(one)
+        on_disk(other)
+        assert states[0] == states[1]
+        assert hash(states[0]) == hash(states[1])
+
+    def test_every_call_that_changes_anything_changes_the_state(self) -> None:
+        async def main(world: rw.World, disk: Disk) -> None:
+            states = [disk.state]
+            file = await disk.open("f", "create")
+            states.append(disk.state)
+            await file.write(b"x")
+            states.append(disk.state)
+            await file.fsync()
+            states.append(disk.state)
+            await disk.fsync_directory("")
+            states.append(disk.state)
+            async with disk.lock("l") as lock:
+                states.append(disk.state)
+                lock.note = "held"
+            states.append(disk.state)
+            await disk.rename("f", "g")
+            states.append(disk.state)
+            disk.fail_fsyncs()
+            states.append(disk.state)
+            assert len(set(states)) == len(states)
+
+        on_disk(main)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple
 
 import trio
-from outcome import Outcome
 
 from ._turn import take
 
@@ -28,11 +27,10 @@ class Threads:
         await take(self._free)
         try:
             task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
-
-            def deliver(result: Outcome[T]) -> None:
-                token.run_sync_soon(trio.lowlevel.reschedule, task, result)
-
-            trio.lowlevel.start_thread_soon(partial(call, *arguments), deliver)
+            trio.lowlevel.start_thread_soon(
+                partial(call, *arguments),
+                lambda result: token.run_sync_soon(trio.lowlevel.reschedule, task, result),
+            )
             result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
             return result
         finally:

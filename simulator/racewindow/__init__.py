@@ -10,40 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, overload
 
-from racewindow import search
 from racewindow.errors import InvariantViolation as InvariantViolation
 from racewindow.errors import RacewindowError as RacewindowError
 from racewindow.errors import ReplayDiverged as ReplayDiverged
 from racewindow.errors import Unsupported as Unsupported
 from racewindow.errors import UsageError as UsageError
-from racewindow.kernel import Cell as Cell
-from racewindow.kernel import Limits as Limits
-from racewindow.kernel import Run as Run
-from racewindow.kernel import Threads as Threads
-from racewindow.kernel import Violation as Violation
-from racewindow.kernel import World as World
-from racewindow.search import DPOR as DPOR
-from racewindow.search import EXECUTIONS
-from racewindow.search import PCT as PCT
-from racewindow.search import POS as POS
-from racewindow.search import SURW as SURW
-from racewindow.search import URW as URW
-from racewindow.search import Auto as Auto
-from racewindow.search import Bounded as Bounded
-from racewindow.search import Burst as Burst
-from racewindow.search import Count as Count
-from racewindow.search import Curve as Curve
-from racewindow.search import Exploration as Exploration
-from racewindow.search import RandomWalk as RandomWalk
-from racewindow.search import Replay as Replay
-from racewindow.search import Shrunk as Shrunk
-from racewindow.search import States as States
-from racewindow.search import Timed as Timed
-from racewindow.search import count as count
-from racewindow.search import explore as explore
-from racewindow.search import probability_curve as probability_curve
-from racewindow.search import prove as prove
-from racewindow.search import replay as replay
 
 if TYPE_CHECKING:
     from racewindow import adapters as adapters
@@ -53,9 +24,36 @@ if TYPE_CHECKING:
     from racewindow.disk import LockBusy as LockBusy
     from racewindow.experiments import ShrunkCase
     from racewindow.implementations import implementation as implementation
+    from racewindow.kernel import Cell as Cell
+    from racewindow.kernel import Limits as Limits
+    from racewindow.kernel import Run as Run
     from racewindow.kernel import Subject, Token
+    from racewindow.kernel import Threads as Threads
+    from racewindow.kernel import Violation as Violation
+    from racewindow.kernel import World as World
     from racewindow.kernel.run import TimeMode
+    from racewindow.search import DPOR as DPOR
+    from racewindow.search import PCT as PCT
+    from racewindow.search import POS as POS
+    from racewindow.search import SURW as SURW
+    from racewindow.search import URW as URW
+    from racewindow.search import Auto as Auto
+    from racewindow.search import Bounded as Bounded
+    from racewindow.search import Burst as Burst
+    from racewindow.search import Count as Count
+    from racewindow.search import Curve as Curve
+    from racewindow.search import Exploration as Exploration
     from racewindow.search import Found
+    from racewindow.search import RandomWalk as RandomWalk
+    from racewindow.search import Replay as Replay
+    from racewindow.search import Shrunk as Shrunk
+    from racewindow.search import States as States
+    from racewindow.search import Timed as Timed
+    from racewindow.search import count as count
+    from racewindow.search import explore as explore
+    from racewindow.search import probability_curve as probability_curve
+    from racewindow.search import prove as prove
+    from racewindow.search import replay as replay
     from racewindow.sessions import Archive as Archive
     from racewindow.sessions import Capabilities as Capabilities
     from racewindow.sessions import Case as Case
@@ -73,10 +71,48 @@ if TYPE_CHECKING:
     from racewindow.sessions import story as story
     from racewindow.sessions.scenario import Topology
 
-# Where each name lives that is imported when it is first used: a subject of its own needs neither sessions nor pandas nor matplotlib.
+# Where each name lives that is imported when it is first used. The pytest plugin is loaded in every run of pytest, also where nobody
+# asks for a race: it must not bring the kernel, trio and pandas with it.
 _LAZY = {
     "LockBusy": "racewindow.disk",
     "implementation": "racewindow.implementations",
+    **dict.fromkeys(
+        (
+            "Cell",
+            "Limits",
+            "Run",
+            "Threads",
+            "Violation",
+            "World",
+        ),
+        "racewindow.kernel",
+    ),
+    **dict.fromkeys(
+        (
+            "DPOR",
+            "PCT",
+            "POS",
+            "SURW",
+            "URW",
+            "Auto",
+            "Bounded",
+            "Burst",
+            "Count",
+            "Curve",
+            "Exploration",
+            "RandomWalk",
+            "Replay",
+            "Shrunk",
+            "States",
+            "Timed",
+            "count",
+            "explore",
+            "probability_curve",
+            "prove",
+            "replay",
+        ),
+        "racewindow.search",
+    ),
     **dict.fromkeys(
         (
             "Archive",
@@ -98,7 +134,7 @@ _LAZY = {
         "racewindow.sessions",
     ),
 }
-_LAZY_MODULES = ("adapters", "charts", "experiments")
+_LAZY_MODULES = ("adapters", "charts", "experiments", "search")
 
 
 def case(
@@ -142,22 +178,25 @@ def shrink(subject: Case, failure: str | Token | Found, *, max_executions: int =
 @overload
 def shrink(subject: Subject, failure: str | Token | Found, *, max_executions: int = ..., **options: Any) -> Shrunk: ...
 def shrink(
-    subject: Subject | Case, failure: str | Token | Found, *, max_executions: int = EXECUTIONS, **options: Any
+    subject: Subject | Case, failure: str | Token | Found, *, max_executions: int | None = None, **options: Any
 ) -> Shrunk:
     """Find the simplest failure that is the same bug: of a case operations, clients and schedule, of any other subject the schedule.
 
     Args:
         subject: what failed, an async function or a :class:`Case`.
         failure: the failing schedule: its token, or what an exploration found.
-        max_executions: schedules to run at most.
+        max_executions: schedules to run at most; default: :data:`racewindow.search.EXECUTIONS`.
         options: ``host``, ``limits``, ``name`` and ``checksum`` of a subject, as for :func:`explore`; a case has its own.
 
     Raises:
         UsageError: the budget makes no sense, the token belongs to another subject, or its schedule does not fail.
         ReplayDiverged: the subject changed since the token was made, or does not repeat itself.
     """
+    from racewindow import search
     from racewindow.sessions import Case
 
+    if max_executions is None:
+        max_executions = search.EXECUTIONS
     if isinstance(subject, Case):
         from racewindow.experiments import shrink
 

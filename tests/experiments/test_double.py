@@ -156,9 +156,12 @@ class TestCells:
             roles = [point.task.name for point in run.points if point.task is not None and point.task.name != "main"]
             labels = [point.label for point in run.points if point.task is not None and point.task.name != "main"]
             mine = [at for at, role in enumerate(roles) if role.split("/")[0] == "b" and labels[at] != "start"]
-            start = next(at for at, label in enumerate(labels) if (roles[at], label) == ("a", COMMIT))
-            if mine and mine == list(range(mine[0], mine[-1] + 1)) and mine[0] >= start:
-                found.setdefault(outcome_of(run), set()).add((mine[0] - start, run.verdict))
+            others = [
+                (role, label) for at, (role, label) in enumerate(zip(roles, labels, strict=True)) if at not in mine
+            ]
+            gap = mine[0] - others.index(("a", COMMIT)) if mine else -1
+            if gap >= 0 and mine == list(range(mine[0], mine[-1] + 1)):
+                found.setdefault(outcome_of(run), set()).add((gap, run.verdict))
 
         rw.explore(
             case.subject(),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 import racewindow as rw
 from racewindow.disk import GRANULARITIES, Granularity
-from racewindow.experiments import Pair, pairs_of, windows
+from racewindow.experiments import Pair, double, pairs_of, windows
 from racewindow.frames import OUTCOMES, WINDOWS
 from racewindow.implementations import BUILT_IN, implementation
 from racewindow.kernel import Engine, Limits, Run, Task, token_of
@@ -261,6 +263,25 @@ def test_operations_with_the_same_text_are_told_apart() -> None:
     result = windows(case_of("path-lock", "a: add m1; commit; add m2; commit | b: add m3", disk="atomic"), every=True)
     operations = result.widths.loc[result.widths["victim"].astype("str") == "a", "operation"].astype("str").tolist()
     assert operations == ["add m1", "commit #1", "add m2", "commit #2"]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        Pair(victim="a", index=1, intruder="a"),
+        Pair(victim="a", index=7, intruder="b"),
+        Pair(victim="a", index=2, intruder="b"),
+        Pair(victim="z", index=0, intruder="b"),
+        Pair(victim="b", index=1, intruder="a"),
+        Pair(victim="a", index=1, intruder="b", intrusion=0),
+    ],
+)
+@pytest.mark.parametrize(
+    "experiment", [lambda case, pair: windows(case, pairs=[pair]), lambda case, pair: double(case, pair=pair)]
+)
+def test_a_pair_that_the_scenario_does_not_have(pair: Pair, experiment: Callable[[Case, Pair], object]) -> None:
+    with pytest.raises(rw.UsageError, match="is no pair of the scenario"):
+        experiment(case_of("reference", "after-completion"), pair)
 
 
 def test_disconnected_windows_are_kept_apart() -> None:

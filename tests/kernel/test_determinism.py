@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 
 import pytest
+
+import racewindow as rw
 
 PROGRAM = """
 import sys
@@ -72,3 +75,26 @@ class TestAcrossProcesses:
     def test_hypothesis_imported_first(self, expected: bytes) -> None:
         """Its hooks into trio's scheduler and the global random state change nothing."""
         assert output("hypothesis", hash_seed="3") == expected
+
+
+@pytest.mark.parametrize("host", ["trio", "asyncio"])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_is_not_collected_in_the_middle_of_a_schedule(host: str, enabled: bool) -> None:
+    """What it finalizes would fall into another step each time. Afterwards the collector is as the user had it."""
+    seen: list[bool] = []
+
+    async def subject(world: rw.World) -> None:
+        await world.point("work")
+        seen.append(gc.isenabled())
+        world.check(len(seen) % 2 == 0, "every-other-one")
+
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(rw.ReplayDiverged):
+            rw.explore(subject, schedules=4, host=host)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen
+    assert not any(seen)

@@ -36,7 +36,7 @@ class TestSeeds:
             used.choose([], -1)
         fresh.begin(7)
         used.begin(7)
-        tasks = [Task(str(index), index, parent=None, process=Process("main")) for index in range(5)]
+        tasks = [Task(str(index), index, None, Process("main")) for index in range(5)]
         assert [fresh.choose(tasks, -1) for _ in range(50)] == [used.choose(tasks, -1) for _ in range(50)]
 
     def test_other_seeds_choose_otherwise(self) -> None:

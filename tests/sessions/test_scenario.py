@@ -203,7 +203,7 @@ class TestMistakes:
             ("a: add mSUM", 8, "'add' cannot take 'mSUM'"),
             ("a: commit maybe", 11, "'commit' cannot take 'maybe'; expected commit [wait|nowait]"),
             ("a: reload now", 11, "'reload' cannot take 'now'; expected reload"),
-            ("a: power-loss some", 15, "expected power-loss [lose-unsynced|keep-all|torn]"),
+            ("a: power-loss some", 15, "expected power-loss [lose-unsynced|keep-all|torn|any]"),
             ("a: wait", 4, "nothing to wait for; expected a commit before 'wait'"),
             ("a: ask", 4, "nothing to ask for; expected a commit before 'ask'"),
             ("a: add m1; retry m2", 12, "client 'a' has not added 'm2'; expected 'add m2' before 'retry m2'"),

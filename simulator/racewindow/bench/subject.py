@@ -177,29 +177,40 @@ async def yielding(_: str) -> None:
 def bare_schedule(variant: str, rng: random.Random) -> int:
     """One schedule of the subject as bare coroutines, stepped by ``send(None)`` with one random choice a step: no kernel can do less.
 
+    It takes the steps that the subject takes on trio, no more and no fewer: there is a main task, which starts the clients and waits until
+    nothing else runs, and whoever takes the lock gives up control once.
+
     Returns:
         Its number of steps.
     """
     ready: list[Coroutine[Any, Any, None]] = []
-    store = Store(_bare_point, _BareLock(ready), lambda function, *args: ready.append(function(*args)), variant)
-    ready += store.a(), store.b()
+    joining: _Waiters = []
+
+    async def main() -> None:
+        store = Store(_bare_point, _BareLock(ready), lambda function, *args: ready.append(function(*args)), variant)
+        ready.extend((store.a(), store.b()))
+        await _parked(joining)
+        store.check()
+
+    ready.append(main())
     draw = rng.random
     steps = 0
     while ready:
-        count = len(ready)
-        index = int(draw() * count) if count > 1 else 0
-        chosen = ready[index]
+        index = int(draw() * len(ready))
         steps += 1
         try:
-            blocked_on = chosen.send(None)
+            waiting = ready[index].send(None)
         except StopIteration:
             del ready[index]
+            if not ready and joining:
+                ready.append(joining.pop())
         else:
-            if blocked_on is not None:
-                blocked_on.waiting.append(chosen)
-                del ready[index]
-    store.check()
+            if waiting is not None:
+                waiting.append(ready.pop(index))
     return steps
+
+
+_Waiters = list[Coroutine[Any, Any, None]]
 
 
 @coroutine
@@ -208,22 +219,24 @@ def _bare_point(_: str) -> Generator[None, None, None]:
 
 
 @coroutine
-def _parked(lock: _BareLock) -> Generator[_BareLock, None, None]:
-    yield lock
+def _parked(waiting: _Waiters) -> Generator[_Waiters, None, None]:
+    yield waiting
 
 
 class _BareLock:
     """First come, first served."""
 
-    def __init__(self, ready: list[Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, ready: _Waiters) -> None:
         self.held = False
-        self.waiting: list[Coroutine[Any, Any, None]] = []
+        self.waiting: _Waiters = []
         self.ready = ready
 
     async def __aenter__(self) -> None:
         if self.held:
-            await _parked(self)
-        self.held = True
+            await _parked(self.waiting)
+        else:
+            self.held = True
+            await _bare_point("lock")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

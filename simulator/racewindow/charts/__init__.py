@@ -5,6 +5,8 @@ was sampled, and with how many schedules.
 """
 
 from ._arrivals import arrivals as arrivals
+from ._crashes import crash_atlas as crash_atlas
+from ._crashes import crashes as crashes
 from ._double import double as double
 from ._first_bug import first_bug as first_bug
 from ._matrix import matrix as matrix
@@ -21,6 +23,8 @@ __all__ = [
     "MEANINGS",
     "arrivals",
     "atlas",
+    "crash_atlas",
+    "crashes",
     "double",
     "first_bug",
     "matrix",

@@ -35,7 +35,7 @@ from racewindow.errors import UsageError
 from racewindow.frames import BLOCKED, FAILING, matrices
 
 TITLE, TEXT = 10.0, 8.0
-MARGIN, CELL_MAX, CELL_HIGH = 10.0, 26.0, 11.0
+MARGIN, CELL_MAX, CELL_HIGH, LETTER = 10.0, 26.0, 11.0, 6.2
 
 Cells = Sequence[Mapping[str, Any]]
 
@@ -105,6 +105,8 @@ def _cell(ax: Axes, cell: Mapping[str, Any], steps: int, marks: Mapping[str, Loo
     if kinds:
         ink = LIGHT if marks[kinds[0]].line == LIGHT else DARK
         text = letters[kinds[0]] if len(kinds) == 1 else letters[kinds[0]] + "+"
+        if text_width(text, LETTER) > _across(ax):
+            text = letters[kinds[0]]  # the parts of the cell still say that there are several
         ax.add_artist(_letter(ax, gap, step, text, ink))
     if outcome in BLOCKED:
         ax.add_line(Line2D([gap - 0.36, gap + 0.36], [step - 0.36] * 2, color=INK, linewidth=1.6, zorder=4))
@@ -112,8 +114,14 @@ def _cell(ax: Axes, cell: Mapping[str, Any], steps: int, marks: Mapping[str, Loo
         ax.add_line(Line2D([gap - 0.5, gap + 0.5], [step + 0.5] * 2, color=INK, linewidth=1.1, zorder=5))
 
 
+def _across(ax: Axes) -> float:
+    """Width of a cell in points."""
+    left, right = ax.get_xlim()
+    return float(ax.get_window_extent().width * 72 / figure_of(ax).dpi / (right - left))
+
+
 def _letter(ax: Axes, gap: int, step: int, text: str, ink: str) -> Artist:
-    return ax.text(gap, step, text, ha="center", va="center", size=6.2, color=ink, zorder=3, clip_on=True)
+    return ax.text(gap, step, text, ha="center", va="center", size=LETTER, color=ink, zorder=3, clip_on=True)
 
 
 def _axes(ax: Axes, key: Mapping[str, str], cells: Cells, gaps: int, steps: int) -> None:
@@ -154,9 +162,10 @@ def _handles(cells: Cells, marks: Mapping[str, Look], letters: Mapping[str, str]
 
 
 def _caption(key: Mapping[str, str], gaps: int) -> str:
+    where = f"{key['topology'].replace('-', ' ').capitalize()}, disk={key['disk']}."
     return (
-        f"{key['topology'].replace('-', ' ')}, disk={key['disk']}. One schedule for each cell, exact: the intruder starts in one of {gaps} "
-        "gaps, is interrupted, the victim runs to its end, and then the intruder finishes. A letter and + : several invariants break."
+        f"{where} One schedule for each cell, exact: the intruder starts in one of {gaps} gaps, is interrupted, the victim runs to its "
+        "end, and then the intruder finishes. A cell in parts, or a letter and +: several invariants break."
     )
 
 

@@ -284,8 +284,11 @@ def _panel(
         note(ax, "no gaps were measured", (0.5, 0.5), (0, 0), size=NAME, color=MUTED, ha="center", va="center")
         return
     what = "commit" if all("commit" in key["operation"] or not key["operation"] for key, _ in rows) else "operation"
-    note(ax, f"{what} starts", (0, 0), (0, -4), size=SMALL, color=MUTED, va="top")
-    note(ax, f"{what} ends", (1, 0), (0, -4), size=SMALL, color=MUTED, va="top", ha="right")
+    ends = f"{what} starts", f"{what} ends"
+    if sum(text_width(end, SMALL) for end in ends) > room - 8:
+        ends = "start", "end"
+    note(ax, ends[0], (0, 0), (0, -4), size=SMALL, color=MUTED, va="top")
+    note(ax, ends[1], (1, 0), (0, -4), size=SMALL, color=MUTED, va="top", ha="right")
     for number, (ribbon_key, cells) in enumerate(rows):
         mine = tuple(ribbon_key.values())
         ribbon(ax, number, cells, drawing.looks, room=room)

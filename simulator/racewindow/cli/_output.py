@@ -48,6 +48,15 @@ def examine(results: Iterable[Any], *, shrink_executions: int, as_json: bool) ->
 
 def print_result(result: Any) -> None:
     """One line for a case, and what there is to add to it."""
+    print(line_of(result))
+    for note in result.notes:
+        print(f"  {note}")
+    if result.shrunk is not None:
+        print(f"  shrunk to {result.shrunk.case.scenario.text}\n  {result.shrunk.says}")
+
+
+def line_of(result: Any) -> str:
+    """What a case showed, and how sure that is, in one line."""
     from racewindow.statistics import interval, upper_bound
 
     case = result.case
@@ -74,11 +83,7 @@ def print_result(result: Any) -> None:
         line += f"; re-extracted after a crash in {result.noted['re_extracted']}"
     if result.noted.get("errors"):
         line += f"; operations raised in {result.noted['errors']}"
-    print(line)
-    for note in result.notes:
-        print(f"  {note}")
-    if result.shrunk is not None:
-        print(f"  shrunk to {result.shrunk.case.scenario.text}\n  {result.shrunk.says}")
+    return line
 
 
 def _reduction(result: Any) -> str:

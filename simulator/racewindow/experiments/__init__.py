@@ -9,6 +9,8 @@ from racewindow.experiments._compare import Budget as Budget
 from racewindow.experiments._compare import Comparison as Comparison
 from racewindow.experiments._compare import compare as compare
 from racewindow.experiments._compare import prepare as prepare
+from racewindow.experiments._crashes import CrashesResult as CrashesResult
+from racewindow.experiments._crashes import crashes as crashes
 from racewindow.experiments._double import DoubleResult as DoubleResult
 from racewindow.experiments._double import double as double
 from racewindow.experiments._first_bug import FirstBug as FirstBug

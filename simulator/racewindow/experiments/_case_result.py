@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from racewindow.experiments._seen import Seen
 from racewindow.frames import Timeline, matrix_frame, runs_frame
-from racewindow.kernel.run import Run
-from racewindow.search import EXECUTIONS, Exploration, Found, SearchVerdict, explore
+from racewindow.search import EXECUTIONS, Found, explore
 from racewindow.search.strategy import Strategy
 from racewindow.sessions.case import Case
-from racewindow.sessions.goals import GOALS
-from racewindow.sessions.history import History
-from racewindow.sessions.invariants import report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,24 +142,7 @@ def explore_case(
     """Explore ``case`` once; a goal that no schedule reached makes a clean verdict ``unknown``."""
     if case.not_applicable:
         return CaseResult(case=case, verdict="not-applicable", reason=case.not_applicable)
-    reached: set[str] = set()
-    noted: Counter[str] = Counter()
-    failing: dict[str, str] = {}  # kinds of operation that never did anything but raise, and what
-    working: set[str] = set()
-
-    def on_run(run: Run) -> None:
-        if not isinstance(run.result, History):
-            return
-        if len(reached) < len(case.scenario.goals):
-            reached.update(case.reached(run.result))
-        counts = report(run.result)
-        noted.update(fact for fact in ("re_extracted", "attempts_failed") if counts[fact])
-        errors = [call for call in run.result.calls if call.outcome == "error"]
-        noted.update(["errors"] if errors else [])
-        for call in errors:
-            failing.setdefault(call.kind, call.error)
-        working.update(call.kind for call in run.result.calls if call.outcome != "error")
-
+    seen = Seen(case)
     exploration = explore(
         case.subject(),
         strategy=strategy,
@@ -175,10 +154,9 @@ def explore_case(
         stop_at_first=stop_at_first,
         name=case.name,
         checksum=case.checksum,
-        on_run=on_run,
+        on_run=seen.add,
     )
-    broken = {kind: error for kind, error in failing.items() if kind not in working}
-    verdict, reason = _judge(exploration, [goal for goal in case.scenario.goals if goal not in reached], broken)
+    verdict, reason = seen.judge(exploration.verdict, exploration.reason)
     return CaseResult(
         case=case,
         verdict=verdict,
@@ -193,22 +171,11 @@ def explore_case(
         interleavings=exploration.interleavings,
         footprints=exploration.footprints,
         first=exploration.first,
-        goals={goal: goal in reached for goal in case.scenario.goals},
-        noted=dict(noted),
+        goals=seen.goals,
+        noted=dict(seen.noted),
         interrupted=exploration.interrupted,
         notes=exploration.notes,
         sampled_from=exploration.sampled_from,
         found=exploration.found,
         seconds=exploration.seconds,
     )
-
-
-def _judge(exploration: Exploration, missed: list[str], broken: dict[str, str]) -> tuple[SearchVerdict, str]:
-    if exploration.verdict in ("proved", "passed") and broken:
-        return "unknown", "; ".join(
-            f"every {kind} ended in an error, the first in {error}" for kind, error in broken.items()
-        )
-    if exploration.verdict in ("proved", "passed") and missed:
-        said = "; ".join(f"{goal}: {GOALS[goal].says}" for goal in missed)
-        return "unknown", f"no schedule reached the goal {said}"
-    return exploration.verdict, exploration.reason

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from racewindow.experiments._double import one_matrix
-from racewindow.experiments._intrusion import Intrusion, Pair, Place, Section, pair_of, places, play
+from racewindow.experiments._intrusion import Intrusion, Pair, Place, Section, checked, pair_of, places, play
 from racewindow.experiments._windows import alone, one_map
 from racewindow.frames import FAILING, Timeline, closings_frame, spans
 from racewindow.kernel.engine import Engine
@@ -64,10 +64,10 @@ def closing(case: Case, *, pair: Pair | None = None, double: bool = True) -> Clo
         double: also count the failing cells of the matrix of two preemptions, before and after.
 
     Raises:
-        UsageError: the scenario has no victim or no intruder.
+        UsageError: the scenario has no victim or no intruder, or not the pair that was asked for.
         Unsupported: the implementation cannot do what the scenario asks, or a schedule hit ``max_steps``.
     """
-    chosen = pair or pair_of(case)
+    chosen = checked(case, pair) if pair else pair_of(case)
     if case.not_applicable:
         return ClosingResult(case=case, pair=chosen, sections=(), frame=closings_frame())
     sections, rows = run_on(case.implementation.host, lambda engine: _Closing(engine, case, chosen).close(double))

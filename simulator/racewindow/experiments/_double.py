@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from racewindow.experiments._intrusion import Intrusion, Pair, Section, broken_by, outcome_of, pair_of, play
+from racewindow.experiments._intrusion import Intrusion, Pair, Section, broken_by, checked, outcome_of, pair_of, play
 from racewindow.experiments._windows import alone, case_columns
 from racewindow.frames import FAILING, Timeline, double_frame, double_widths
 from racewindow.kernel.engine import Engine
@@ -60,10 +60,10 @@ def double(case: Case, *, pair: Pair | None = None) -> DoubleResult:
         pair: whose operation, and who comes in between; default: the commit that says most, and one intruder.
 
     Raises:
-        UsageError: the scenario has no victim or no intruder.
+        UsageError: the scenario has no victim or no intruder, or not the pair that was asked for.
         Unsupported: the implementation cannot do what the scenario asks, or a schedule hit ``max_steps``.
     """
-    chosen = pair or pair_of(case)
+    chosen = checked(case, pair) if pair else pair_of(case)
     frame = double_frame()
     if not case.not_applicable:
         frame = run_on(case.implementation.host, lambda engine: one_matrix(engine, case, chosen))

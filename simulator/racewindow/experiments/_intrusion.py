@@ -111,6 +111,20 @@ def pairs_of(case: Case) -> tuple[Pair, ...]:
     return pairs
 
 
+def checked(case: Case, pair: Pair) -> Pair:
+    """The pair, if the scenario has it.
+
+    Raises:
+        UsageError: there is no such client or operation, or nobody to come in between of it.
+    """
+    if pair not in _every_pair(case.scenario):
+        raise UsageError(
+            f"{pair} is no pair of the scenario {case.scenario.text!r}: the victim's operation has to be one of {', '.join(VICTIMS)}, and "
+            "the intruder another client that does not end before; pairs_of(case) lists them all"
+        )
+    return pair
+
+
 def _find_pair(scenario: Scenario) -> Pair | None:
     for client in scenario.clients:
         kinds = [operation.kind for operation in client.operations]

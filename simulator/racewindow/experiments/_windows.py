@@ -12,6 +12,7 @@ from racewindow.experiments._intrusion import (
     Pair,
     Section,
     broken_by,
+    checked,
     operation_name,
     outcome_of,
     pair_of,
@@ -95,10 +96,10 @@ def windows(case: Case, *, pairs: Sequence[Pair] = (), every: bool = False) -> W
         every: all pairs there are (:func:`pairs_of`).
 
     Raises:
-        UsageError: the scenario has no victim or no intruder.
+        UsageError: the scenario has no victim or no intruder, or not the pair that was asked for.
         Unsupported: the implementation cannot do what the scenario asks, or a schedule hit ``max_steps``.
     """
-    chosen = pairs_of(case) if every else tuple(pairs) or (pair_of(case),)
+    chosen = pairs_of(case) if every else tuple(checked(case, pair) for pair in pairs) or (pair_of(case),)
     frame = windows_frame([])
     if not case.not_applicable:
         frame = concat(

@@ -10,6 +10,7 @@ from racewindow.frames._arrivals import arrivals_frame as arrivals_frame
 from racewindow.frames._closing import CLOSINGS as CLOSINGS
 from racewindow.frames._closing import closings_frame as closings_frame
 from racewindow.frames._columns import BLOCKED as BLOCKED
+from racewindow.frames._columns import CRASH_OUTCOMES as CRASH_OUTCOMES
 from racewindow.frames._columns import FAILING as FAILING
 from racewindow.frames._columns import OUTCOME as OUTCOME
 from racewindow.frames._columns import OUTCOMES as OUTCOMES
@@ -25,6 +26,10 @@ from racewindow.frames._columns import conform as conform
 from racewindow.frames._columns import describe as describe
 from racewindow.frames._columns import kinds as kinds
 from racewindow.frames._columns import require as require
+from racewindow.frames._crashes import CRASH_POINTS as CRASH_POINTS
+from racewindow.frames._crashes import CRASHES as CRASHES
+from racewindow.frames._crashes import crash_points as crash_points
+from racewindow.frames._crashes import crashes_frame as crashes_frame
 from racewindow.frames._double import DOUBLE as DOUBLE
 from racewindow.frames._double import DOUBLE_WIDTHS as DOUBLE_WIDTHS
 from racewindow.frames._double import double_frame as double_frame
@@ -44,7 +49,9 @@ from racewindow.frames._matrix import matrix_frame as matrix_frame
 from racewindow.frames._matrix import tally as tally
 from racewindow.frames._measures import MEASURES as MEASURES
 from racewindow.frames._measures import measures_frame as measures_frame
+from racewindow.frames._runs import CAMPAIGN as CAMPAIGN
 from racewindow.frames._runs import RUNS as RUNS
+from racewindow.frames._runs import campaign_frame as campaign_frame
 from racewindow.frames._runs import runs_frame as runs_frame
 from racewindow.frames._timeline import Row as Row
 from racewindow.frames._timeline import Timeline as Timeline

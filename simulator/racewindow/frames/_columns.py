@@ -15,10 +15,12 @@ OUTCOMES = ("ok", "failed", "blocked-then-ok", "blocked-then-failed", "infeasibl
 FAILING = ("failed", "blocked-then-failed")
 BLOCKED = ("blocked-then-ok", "blocked-then-failed")
 VERDICTS = ("proved", "passed", "sampled", "failed", "unknown", "not-applicable")
+CRASH_OUTCOMES = ("ok", "failed", "infeasible", "unknown")
 PHASES = ("before-accepted", "accepted", "completed")
 
 OUTCOME = pd.CategoricalDtype(pd.Index(OUTCOMES, dtype="str"))
 VERDICT = pd.CategoricalDtype(pd.Index(VERDICTS, dtype="str"))
+CRASH_OUTCOME = pd.CategoricalDtype(pd.Index(CRASH_OUTCOMES, dtype="str"))
 # One schedule can pass or fail; only a whole search can be a proof. Grouping runs with observed=False must not show
 # a "proved" row that can never be anything but zero.
 RUN_VERDICT = pd.CategoricalDtype(pd.Index(("passed", "failed", "unknown"), dtype="str"))
@@ -32,7 +34,7 @@ class Column:
     Attributes:
         name: the column's name.
         dtype: ``int64``, ``float64``, ``bool``, ``str``, or ``category`` (categories in order of first appearance),
-            or the name of a shared dtype: ``outcome``, ``verdict``, ``run-verdict``, ``phase``.
+            or the name of a shared dtype: ``outcome``, ``crash-outcome``, ``verdict``, ``run-verdict``, ``phase``.
         unit: what one unit is, or "".
         meaning: one line for a reader.
         default: the value where a row does not give one; None means that each row must.
@@ -45,7 +47,13 @@ class Column:
     default: object = None
 
 
-_SHARED: dict[str, Any] = {"outcome": OUTCOME, "verdict": VERDICT, "run-verdict": RUN_VERDICT, "phase": PHASE}
+_SHARED: dict[str, Any] = {
+    "outcome": OUTCOME,
+    "crash-outcome": CRASH_OUTCOME,
+    "verdict": VERDICT,
+    "run-verdict": RUN_VERDICT,
+    "phase": PHASE,
+}
 
 IMPLEMENTATION = Column(name="implementation", dtype="category", unit="", meaning="the session store under test")
 SCENARIO = Column(name="scenario", dtype="category", unit="", meaning="name of the scenario, or its text")

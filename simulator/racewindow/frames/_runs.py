@@ -1,4 +1,4 @@
-"""Schedules: one row for each."""
+"""Schedules: one row for each, of one search or of a whole campaign."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from racewindow.frames._columns import TOKEN, VIOLATION, Column, PlainRow, build
+from racewindow.frames._columns import (
+    DISK,
+    IMPLEMENTATION,
+    SCENARIO,
+    TOKEN,
+    TOPOLOGY,
+    VIOLATION,
+    Column,
+    PlainRow,
+    build,
+)
 
 RUNS: tuple[Column, ...] = (
     Column(name="schedule", dtype="int64", unit="", meaning="number of the schedule (or class), from 0"),
@@ -18,7 +28,21 @@ RUNS: tuple[Column, ...] = (
     TOKEN,
 )
 
+CAMPAIGN: tuple[Column, ...] = (
+    IMPLEMENTATION,
+    SCENARIO,
+    TOPOLOGY,
+    DISK,
+    Column(name="strategy", dtype="category", unit="", meaning="how the schedules of the job were chosen"),
+    *RUNS,
+)
+
 
 def runs_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
     """Build a frame of schedules with the columns `RUNS` from mappings, or from sequences in column order."""
     return build(RUNS, rows, "runs")
+
+
+def campaign_frame(rows: Iterable[PlainRow] = ()) -> pd.DataFrame:
+    """Build a frame of schedules of several jobs with the columns `CAMPAIGN` from mappings, or from sequences in column order."""
+    return build(CAMPAIGN, rows, "campaign")

@@ -144,9 +144,13 @@ class ReferenceTicket:
 
 
 def _messages(disk: Disk, directory: str) -> tuple[str, ...]:
-    """The ids in a log, read without the store's help; a line without an end is no message."""
+    """The ids in a log, read without the store's help; a line without an end is no message, and neither is one that is torn."""
     *lines, _ = (disk.peek(f"{directory}/messages.jsonl") or b"").split(b"\n")
-    return tuple(str(json.loads(line)["content"]) for line in lines)
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(str(json.loads(line)["content"]))
+    return tuple(found)
 
 
 def _archive(env: Environment, path: str, number: int) -> Archive:

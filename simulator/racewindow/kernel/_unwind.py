@@ -1,4 +1,4 @@
-"""Ending coroutines that will never run again.
+"""Ending coroutines that will never run again, and when garbage is collected.
 
 Crashes and deadlocks leave coroutines behind. They have to be taken apart at once: left to the garbage collector they would run their
 ``finally`` blocks at any later moment, and complain on stderr.
@@ -6,6 +6,7 @@ Crashes and deadlocks leave coroutines behind. They have to be taken apart at on
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,22 @@ class _Abandoned(BaseException):
     Not ``GeneratorExit``: Python does not pass that one on into an async generator that is being closed already, and leaves it
     suspended for ever.
     """
+
+
+class Uncollected:
+    """Within the block, the garbage collector waits.
+
+    What it finalizes would otherwise be finalized in the middle of a schedule, and of another one next time. It would also look through the
+    points of a long schedule again and again, and find nothing: they are part of its record.
+    """
+
+    def __enter__(self) -> None:
+        self._enabled = gc.isenabled()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        if self._enabled:
+            gc.enable()
 
 
 def unwind(coroutine: Any) -> None:

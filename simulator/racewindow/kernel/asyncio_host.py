@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from math import inf
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from outcome import Error, Value
@@ -22,7 +23,7 @@ from outcome import Error, Value
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel._asyncio_labels import await_label, is_plumbing
 from racewindow.kernel._asyncio_loop import Context, KernelLoop, KernelTask, Park
-from racewindow.kernel._unwind import unwind
+from racewindow.kernel._unwind import Uncollected, unwind
 from racewindow.kernel.calls import Blocked, Call, innermost
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.run import Limits, Run
@@ -69,7 +70,14 @@ class _AsyncPoint(Point):
     def __await__(self) -> Generator[Any, Any, None]:
         if self.task is not None:
             self.check_fresh()
-        if self.engine.park(self):
+        engine = self.engine
+        if (
+            engine.stepping is not None
+        ):  # from one point to the next, the usual case: the task is parked already, only elsewhere
+            engine.reached = self
+            engine.loop.parking = engine.stepping.task.handle
+            yield
+        elif engine.park(self):
             yield
         else:
             yield from self.engine.wait_at(self)
@@ -81,33 +89,32 @@ class AsyncioEngine(Engine):
     host = "asyncio"
 
     def __init__(self) -> None:
-        self.point = type("PointOfEngine", (_AsyncPoint,), {"__slots__": (), "engine": self})  # type: ignore[method-assign]
+        self.point = type("PointOfEngine", (_AsyncPoint,), {"__slots__": (), "engine": self})
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
-        self._loop = KernelLoop(self)  # type: ignore[abstract]  # what is missing is set from a list
+        self.loop = KernelLoop(self)  # type: ignore[abstract]  # what is missing is set from a list
         self._records: dict[asyncio.Task[Any], Task] = {}
         self._contexts: dict[asyncio.Task[Any], Context] = {}
         self._living: list[Task] = []
         self._pending: dict[Task, _Pending] = {}
         self._name_of_next = ""
-        self._stepping: _Pending | None = None  # the parked task that was chosen, while its step runs
-        self._changed = True  # whether something else than that happened since ``enabled`` was listed
+        self.stepping: _Pending | None = (
+            None  # what was chosen, while its task takes a step from the point where it is parked
+        )
+        self.reached: Point | None = None  # the next one, to which that step came
         self._crashed = False
         super().reset(limits)
 
     @property
     def current(self) -> Task | None:
         """On whose behalf the running code runs: a task, or whoever asked for the callback."""
-        task = asyncio.current_task(self._loop)
+        task = asyncio.current_task(self.loop)
         if task is not None:
             return self._records.get(task, self.at_work)
         return _running.get() or self.at_work
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
-
-    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
-        raise AssertionError("it is a class, made with the engine")
 
     async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None:
         async with asyncio.TaskGroup() as group:
@@ -137,11 +144,11 @@ class AsyncioEngine(Engine):
         await asyncio.sleep(seconds)
 
     def now(self) -> float:
-        return self._loop.now
+        return self.loop.now
 
     async def quiet(self, within_s: float) -> None:
-        future = self._loop.create_future()
-        entry = (partial(_settle, future, Value(None)), self._loop.now + within_s)
+        future = self.loop.create_future()
+        entry = (partial(_settle, future, Value(None)), self.loop.now + within_s)
         self.quiet_waits.append(entry)
         task = self.current
         assert task is not None
@@ -164,23 +171,21 @@ class AsyncioEngine(Engine):
         else:
             name, self._name_of_next = self._name_of_next or function_name(coroutine), ""
             record = self.new_task(f"{parent.name}/{name}" if parent and parent.parent else name)
-            self._enlist(record, task)
+            record.handle = task
+            self._living.append(record)
         self._records[task] = record
         self._contexts[task] = context
         if not shared:
             context.run(_running.set, record)
-
-    def _enlist(self, record: Task, task: asyncio.Task[Any]) -> None:
-        record.handle = task
-        self._living.append(record)
 
     def _launch(self, record: Task, coroutine: Any, advance: bool) -> Task:
         """Make the task of a record of ours; when it starts is up to the strategy, or is now."""
         context = contextvars.copy_context()
         context.run(_running.set, record)
         with self._held_back() as first_steps:
-            task = self._loop.make_task(coroutine, context)
-        self._enlist(record, task)
+            task = self.loop.make_task(coroutine, context)
+        record.handle = task
+        self._living.append(record)
         self._records[task] = record
         self._contexts[task] = context
         self._start_later(record, first_steps, advance)
@@ -189,17 +194,17 @@ class AsyncioEngine(Engine):
     @contextmanager
     def _held_back(self) -> Iterator[list[asyncio.Handle]]:
         first_steps: list[asyncio.Handle] = []
-        self._loop.held = first_steps
+        self.loop.held = first_steps
         try:
             yield first_steps
         finally:
-            self._loop.held = None
+            self.loop.held = None
 
     def _start_later(self, record: Task, first_steps: list[asyncio.Handle], advance: bool) -> None:
-        pending = _Pending(self._loop, record)
+        pending = _Pending(self.loop, record)
         pending.start = first_steps
         self._pending[record] = pending
-        self._changed = True
+        self.disturbed = True
         if advance:
             self.to_advance.append(record)
 
@@ -220,7 +225,7 @@ class AsyncioEngine(Engine):
             )
         except BaseException as error:
             self.task_failed(error)
-        self.stopping = True
+        self.stop()
 
     def complain(self, context: dict[str, Any]) -> None:
         """What asyncio would log: a callback that failed, or an exception that nobody retrieved."""
@@ -229,41 +234,31 @@ class AsyncioEngine(Engine):
             return
         if isinstance(error, RacewindowError) and not isinstance(error, InvariantViolation):
             self.fatal = error
-            self.stopping = True
+            self.stop()
         self.note(f"{context.get('message', 'error')}: {error!r}")
 
     # -- completions ---------------------------------------------------------------------------------------------------
 
     def park(self, point: Point) -> bool:
         """Park the running task at a point until the strategy chooses it; False: it cannot be parked."""
-        pending = self._stepping
-        if pending is not None and self._pending.get(pending.task) is pending:
-            record = point.task = (
-                pending.task
-            )  # from one point to the next, the usual case: only the point is another one
-            if record.operation:
-                point.label = f"{record.operation}/{point.label}"
-            record.point = point
-            self._loop.parking = record.handle
-            return True
-        task = asyncio.current_task(self._loop)
+        task = asyncio.current_task(self.loop)
         if type(task) is not KernelTask or self.closed:
             return False
         pending = task.park = self._park(point, None)
         pending.own = pending.task.handle is task
-        self._loop.parking = task
+        self.loop.parking = task
         return True
 
     def wait_at(self, point: Point) -> Generator[Any, Any, None]:
         """Let a task wait at a point that the loop did not make itself."""
-        future = self._loop.create_future()
+        future = self.loop.create_future()
         if not self.closed:
             self._park(point, future)
         yield from future
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...]) -> asyncio.Future[Any]:
         """A thread's work: its effect is one choice, and its result reaching the loop another."""
-        future = self._loop.create_future()
+        future = self.loop.create_future()
         if self.closed:
             return future
         work = innermost(function, args)
@@ -285,7 +280,7 @@ class AsyncioEngine(Engine):
             self._move_away(held)
             held = None
         if held is not None and (
-            held is not self._stepping or held.step is not None
+            held is not self.stepping or held.step is not None
         ):  # several at once: all but the first get a role of their own
             owner = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
         return self._expect(owner, point, future)
@@ -295,13 +290,15 @@ class AsyncioEngine(Engine):
         if record.operation:
             point.label = f"{record.operation}/{point.label}"
         record.point = point
-        pending = self._pending[record] = _Pending(self._loop, record, future)
-        self._changed = True
+        pending = self._pending[record] = _Pending(self.loop, record, future)
+        self.disturbed = True
         return pending
 
     def _move_away(self, pending: _Pending) -> None:
         """Its task was cancelled there. A thread at work does not notice, and goes on under a role of its own."""
         owner, point = pending.task, pending.task.point
+        if pending is self.stepping:
+            self.stepping = None
         del self._pending[owner]
         if owner.handle is None:
             owner.alive = False
@@ -318,12 +315,15 @@ class AsyncioEngine(Engine):
             if pending.was_cancelled() and (pending.call is None or pending.task.handle):
                 self._move_away(pending)
         self._bury()
+        self.enabled = enabled = []
+        self.disturbed = False
         step = len(self.points)
-        self.enabled = sorted(
-            (pending.task for pending in self._pending.values() if pending.seen != step and pending.task.alive),
-            key=_index,
-        )
-        self._changed = any(pending.seen >= 0 for pending in self._pending.values())  # who blocked may try again
+        for task, pending in self._pending.items():
+            if pending.seen >= 0:
+                self.disturbed = True  # who blocked may try again
+            if pending.seen != step and task.alive:
+                enabled.append(task)
+        enabled.sort(key=_index)
         if self.last not in self.enabled:
             self.last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
 
@@ -335,7 +335,7 @@ class AsyncioEngine(Engine):
 
     def _complete(self, pending: _Pending) -> None:
         """The chosen completion happens."""
-        self._changed = True
+        self.disturbed = True
         record, future = pending.task, pending.future
         if pending.call is not None and not self._take_effect(pending):
             return
@@ -346,25 +346,32 @@ class AsyncioEngine(Engine):
         del self._pending[record]
         if record.handle is None:
             record.alive = False
-        self._loop.ready.extend(pending.start)
+        self.loop.ready.extend(pending.start)
         if future is not None:
             _settle(future, pending.outcome)
 
     def _go_on(self, pending: _Pending) -> None:
         """Resume a task that is parked at a point."""
-        if pending.own and not self._loop.ready:
-            self._stepping = pending
+        record = pending.task
+        if pending.own and not self.loop.ready:
+            self.stepping = pending
             step, pending.step = pending.step, None
             try:
                 pending.context.run(step)
             finally:
-                self._stepping = None
-            if pending.step is not None:
-                return  # it stands at its next point
+                self.stepping = None
+            point = self.reached
+            if point is not None:
+                self.reached = None
+                record.point = point
+                point.task = record
+                if record.operation:
+                    point.label = f"{record.operation}/{point.label}"
+                if pending.step is not None:  # or it cancelled itself before
+                    return
         else:
             pending.release()  # behind what is ready already, or by way of a task that works for it
-        self._changed = True
-        record = pending.task
+        self.disturbed = True
         if self._pending.get(record) is pending:
             del self._pending[record]
             if record.handle is None:
@@ -380,10 +387,10 @@ class AsyncioEngine(Engine):
         except (KeyboardInterrupt, SystemExit):
             raise
         except Blocked as blocked:
-            now = self._loop.now
+            now = self.loop.now
             if pending.give_up == inf and blocked.patience_s < inf:
                 pending.give_up = now + blocked.patience_s
-                self._loop.call_at(pending.give_up, setattr, pending, "seen", -1)
+                self.loop.call_at(pending.give_up, setattr, pending, "seen", -1)
             if now < pending.give_up:
                 pending.task.point = _point(pending.task.point.label, pending.task)
                 pending.seen = len(self.points)
@@ -393,16 +400,18 @@ class AsyncioEngine(Engine):
         except BaseException as error:
             pending.outcome = Error(error)
         finally:
-            asyncio._set_running_loop(self._loop)
+            asyncio._set_running_loop(self.loop)
         pending.call = None
         return True
 
     def kill(self, process: Process) -> list[Task]:
         self._bury()
         killed = super().kill(process)
-        self._crashed = self._changed = True
+        self._crashed = True
         for task in killed:
             self._pending.pop(task, None)
+        if self.stepping is not None and self.stepping.task in killed:
+            self.stepping = None
         return killed
 
     def _is_dead(self, handle: Any) -> bool:
@@ -418,56 +427,63 @@ class AsyncioEngine(Engine):
 
     def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
         self.reset(limits)
-        asyncio._set_running_loop(self._loop)
-        try:
-            self._launch(self.new_task("main"), self._root(subject), advance=False)
-            reason = self._run(chooser)
-            self._look_for_untold()
-            return self.finish(reason)
-        finally:
-            self.close_books()
+        asyncio._set_running_loop(self.loop)
+        with Uncollected():
             try:
-                self._dispose()
+                self._launch(self.new_task("main"), self._root(subject), advance=False)
+                reason = self._run(chooser)
+                self._look_for_untold()
+                return self.finish(reason)
             finally:
-                asyncio._set_running_loop(None)
+                self.close_books()
+                try:
+                    self._dispose()
+                finally:
+                    asyncio._set_running_loop(None)
 
     def _run(self, chooser: Chooser) -> str:
-        loop, ready = self._loop, self._loop.ready
+        loop, ready, max_steps = self.loop, self.loop.ready, self.limits.max_steps
         spins = 0  # times that the loop was at work and nothing happened
+        current = -1
         while True:
-            if ready:
-                spins += self._drain()
-                self._changed = True
-            if self.stopping:
-                return "ended"
-            if len(self.points) >= self.limits.max_steps:
+            if ready or self.disturbed or loop.timers:
+                if ready:
+                    spins += self._drain()
+                    self.disturbed = True
+                if self.stopping:
+                    return "ended"
+                if loop.timers and self._due() <= loop.now and spins < max_steps:
+                    if len(self.points) >= max_steps:
+                        return "max_steps"
+                    spins += 1
+                    loop.expire()
+                    continue
+                if self.disturbed:
+                    self._refresh()
+                    current = -1 if self.last is None else self.enabled.index(self.last)
+            if len(self.points) >= max_steps:
                 return "max_steps"
-            if loop.timers and self._due() <= loop.now and spins < self.limits.max_steps:
-                spins += 1
-                loop.expire()
-                continue
-            if self._changed:
-                self._refresh()
             if not self.enabled:
+                self.disturbed = True
                 if self.idle(self._due()):
                     spins = 0
                     continue
                 if not ready:
                     return self._deadlocked()
-            if spins >= self.limits.max_steps:
+            if spins >= max_steps:
                 return "max_steps"
-            if self.enabled:
-                spins = 0
-                current = -1 if self.last is None else self.enabled.index(self.last)
-                index = self.decide(chooser, current, self._due() if self.timers_left else inf)
-                if index < 0:
-                    self._changed = True
-                    continue
-                pending = self._pending[self.enabled[index]]
-                if pending.step is not None:
-                    self._go_on(pending)
-                else:
-                    self._complete(pending)
+            if not self.enabled:
+                continue
+            spins = 0
+            current = self.decide(chooser, current, self._due() if self.timers_left else inf)
+            if current < 0:
+                self.disturbed = True
+                continue
+            pending = self._pending[self.enabled[current]]
+            if pending.step is not None:
+                self._go_on(pending)
+            else:
+                self._complete(pending)
 
     def _drain(self) -> bool:
         """Run what is ready, first in, first out. True when that does not come to an end by itself.
@@ -475,12 +491,12 @@ class AsyncioEngine(Engine):
         A task that polls (``while not done: await asyncio.sleep(0)``) keeps the loop from ever being idle, so after many callbacks the
         completions get their chance, as they do in every iteration of a real loop.
         """
-        ready, records = self._loop.ready, self._records
+        ready, records = self.loop.ready, self._records
         for _ in range(_BURST_MAX):
             if not ready or self.stopping:
                 return False
             handle: Any = ready.popleft()
-            if handle._cancelled or self._is_dead(handle):
+            if handle._cancelled or (self._crashed and self._is_dead(handle)):
                 continue
             task = getattr(handle._callback, "__self__", None)
             if isinstance(task, asyncio.Task):
@@ -514,14 +530,14 @@ class AsyncioEngine(Engine):
         return record.name if record is not None else "a task of another loop"
 
     def _due(self) -> float:
-        timer = self._loop.next_timer(self._is_dead)
+        timer = self.loop.next_timer(self._is_dead)
         return inf if timer is None else timer.when()
 
     def advance_clock(self, due: float) -> None:
-        self.time_passes(max(0.0, due - self._loop.now))
+        self.time_passes(max(0.0, due - self.loop.now))
         self.at_work = self.clock_task
-        self._loop.now = max(self._loop.now, due)
-        self._loop.expire()
+        self.loop.now = max(self.loop.now, due)
+        self.loop.expire()
 
     def _deadlocked(self) -> str:
         for record in self._living:
@@ -539,6 +555,7 @@ class AsyncioEngine(Engine):
         """End what is left. The books are closed, so a ``finally`` block that runs now can change no verdict."""
         interrupt: KeyboardInterrupt | None = None
         tasks = list(self._records)
+        seen = 0
         while tasks:
             for task in reversed(tasks):
                 if not task.done():
@@ -547,14 +564,15 @@ class AsyncioEngine(Engine):
                         self._contexts[task].run(unwind, task.get_coro())
                     except KeyboardInterrupt as error:  # but first the rest
                         interrupt = error
-            tasks = [task for task in self._records if task not in tasks]  # started by the finally blocks
+            seen += len(tasks)
+            tasks = list(self._records)[seen:]  # started by the finally blocks
         for record in self.tasks:
             record.handle = None  # a record that is kept must not keep the coroutines
         self._records = {}
         self._contexts = {}
         self._pending = {}
         self._living = []
-        self._loop.ready.clear()
+        self.loop.ready.clear()
         if interrupt is not None:
             raise interrupt
 
@@ -607,12 +625,12 @@ def run_on_asyncio(driver: Callable[[AsyncioEngine], T]) -> T:
 
 
 def _first_iteration(engine: AsyncioEngine, generator: Any) -> None:
-    engine._loop.async_generators.add(id(generator))
+    engine.loop.async_generators.add(id(generator))
 
 
 def _dropped(engine: AsyncioEngine, generator: Any) -> None:
     """An async generator was dropped unfinished: asyncio closes it in a task. One of an earlier schedule is taken apart on the spot."""
-    loop = engine._loop
+    loop = engine.loop
     if engine.closed or id(generator) not in loop.async_generators:
         unwind(generator.aclose())
     else:
@@ -641,5 +659,4 @@ def _settle(future: asyncio.Future[Any], outcome: Completion) -> None:
         future.set_result(outcome.value)
 
 
-def _index(task: Task) -> int:
-    return task.index
+_index = attrgetter("index")

@@ -13,7 +13,7 @@ from math import inf
 from typing import Any
 
 from racewindow.kernel._asyncio_loop import KernelLoop
-from racewindow.kernel.footprint import resource_names
+from racewindow.kernel.task import resource_names
 
 
 class Call:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 from math import inf
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -71,6 +71,7 @@ class Engine(ABC):
     """The books of the schedule that is being executed. One engine serves many schedules, one after the other."""
 
     host: str
+    point: type[Point]
 
     def __init__(self) -> None:
         self.observing = False  # whether the host watches what each step uses
@@ -86,6 +87,7 @@ class Engine(ABC):
         self.points: list[Point] = []
         self.violations: list[Violation] = []
         self.at_work: Task | None = None  # whose step it is
+        self.disturbed = True  # whether something else happened than that a task went from one point to the next
         self.stopping = self.closed = self.serial = False
         self.fatal: BaseException | None = None
         self.stuck = ""  # why the schedule was given up in the middle of a step
@@ -94,7 +96,7 @@ class Engine(ABC):
         self.timers_left = limits.timers_max if limits.time == "adversarial" else 0
         self.root_process = Process("main")
         self._names = {CLOCK_ROLE: 1}
-        self.clock_task = Task(CLOCK_ROLE, -1, parent=None, process=self.root_process)
+        self._clock_task: Task | None = None
         self.last: Task | None = None  # whom the strategy chose last, while it can go on
         self.to_advance: deque[Task] = deque()
         self.quiet_waits: list[tuple[Callable[[], object], float]] = []
@@ -102,6 +104,13 @@ class Engine(ABC):
         self.rests: list[
             int
         ] = []  # numbers of steps after which nothing could run, and waiting for that or for time ended
+
+    @property
+    def clock_task(self) -> Task:
+        """Time itself, which takes a step when it passes."""
+        if self._clock_task is None:
+            self._clock_task = Task(CLOCK_ROLE, -1, None, self.root_process)
+        return self._clock_task
 
     @property
     def current(self) -> Task | None:
@@ -112,13 +121,14 @@ class Engine(ABC):
 
     def unique_name(self, wanted: str) -> str:
         """``wanted``, or ``wanted.2`` and so on: roles are unique within a schedule and the same in every replay."""
-        count = self._names.get(wanted, 0) + 1
-        name = wanted
-        if count > 1:
-            while (name := f"{wanted}.{count}") in self._names:  # somebody asked for just that name
-                count += 1
-        self._names[wanted] = count
-        self._names.setdefault(name, 1)
+        names = self._names
+        if wanted not in names:
+            names[wanted] = 1
+            return wanted
+        count = names[wanted] + 1
+        while (name := f"{wanted}.{count}") in names:  # somebody asked for just that name
+            count += 1
+        names[wanted], names[name] = count, 1
         return name
 
     def new_task(self, name: str, *, process: Process | None = None, operation: str | None = None) -> Task:
@@ -126,17 +136,12 @@ class Engine(ABC):
         parent = self.current
         if self.observing:
             self.use(f"name:{name}", WRITE)
-        task = Task(
-            self.unique_name(name),
-            len(self.tasks),
-            parent=parent,
-            process=process or (parent.process if parent else self.root_process),
-            operation=operation if operation is not None else (parent.operation if parent else ""),
-        )
-        if task.operation:
-            task.point.label = f"{task.operation}/start"
-        task.point.task = task
-        task.alive = not task.process.crashed  # what a dying step still starts never runs
+        if process is None:
+            process = parent.process if parent else self.root_process
+        if operation is None:
+            operation = parent.operation if parent else ""
+        task = Task(self.unique_name(name), len(self.tasks), parent, process, operation)
+        task.alive = not process.crashed  # what a dying step still starts never runs
         self.tasks.append(task)
         return task
 
@@ -198,7 +203,11 @@ class Engine(ABC):
         if self.fatal is None and not self.violations:
             leaf = leaves[0]
             self.violations.append(Violation(kind=type(leaf).__name__, detail=self.text_of(leaf), step=self.step))
-        self.stopping = True
+        self.stop()
+
+    def stop(self) -> None:
+        """The schedule is over when the running step is."""
+        self.stopping = self.disturbed = True
 
     def text_of(self, error: BaseException) -> str:
         """What a violation says of an exception: the same in every run."""
@@ -214,12 +223,12 @@ class Engine(ABC):
             f"step_limit_s={self.limits.step_limit_s:g} was reached: step {self.step} ({name} at {point.label}) does not give up "
             f"control; it was in {where}"
         )
-        self.stopping = True
+        self.stop()
         return True
 
     def kill(self, process: Process) -> list[Task]:
         """Abandon every task of ``process`` where it stands, without running its ``finally`` blocks."""
-        process.crashed = True
+        process.crashed = self.disturbed = True
         self.use_anything()
         killed = [task for task in self.tasks if task.alive and task.process is process]
         for task in killed:
@@ -324,15 +333,13 @@ class Engine(ABC):
                 f"{'it' if len(turning) == 1 else 'they'} had stood; waiting: {self._waiting()}"
             )
             self.violations.append(Violation(kind="livelock", detail=detail, messages=tuple(turning), step=self.step))
-        self.stopping = True
+        self.stop()
 
     def _waiting(self) -> str:
         return ", ".join(f"{task.name} at {task.point.label}" for task in self.tasks if task.alive)
 
     # -- what hosts provide --------------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]: ...
     @abstractmethod
     def together(self, functions: tuple[Callable[[], Any], ...]) -> Awaitable[None]: ...
     @abstractmethod
@@ -451,5 +458,11 @@ def function_name(function: Any) -> str:
     """A short role for a task that runs ``function``: its name without module, class, ``<locals>`` and leading underscores."""
     while isinstance(function, partial):
         function = function.func
-    name = function if isinstance(function, str) else getattr(function, "__qualname__", type(function).__name__)
-    return str(name).rpartition(".")[2].strip("_<>") or "task"
+    return _short(
+        str(function if isinstance(function, str) else getattr(function, "__qualname__", type(function).__name__))
+    )
+
+
+@cache
+def _short(qualified: str) -> str:
+    return qualified.rpartition(".")[2].strip("_<>") or "task"

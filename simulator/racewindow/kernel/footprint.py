@@ -6,9 +6,8 @@ for. Two footprints are dependent when one of them is anything, or they share a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 
-from racewindow.errors import UsageError
 from racewindow.kernel.task import UNASKED, Point
 
 READ, ADD, WRITE, JOIN = 1, 2, 4, 8
@@ -31,19 +30,6 @@ def dependent(one: Footprint, other: Footprint) -> bool:
         if others is not None and (how != others or how not in _COMMUTE):
             return True
     return False
-
-
-def resource_names(given: Iterable[str], what: str) -> tuple[str, ...]:
-    """The resources that somebody declares, in the same order in every process.
-
-    Raises:
-        UsageError: they are no names.
-    """
-    if isinstance(given, Iterable) and not isinstance(given, str):
-        names = tuple(given)
-        if all(isinstance(name, str) for name in names):
-            return tuple(sorted(names)) if isinstance(given, Set) else names
-    raise UsageError(f"{what}={given!r}: give the names of resources, as in {what}=('cell', 'lock')")
 
 
 def declared(point: Point) -> Footprint:

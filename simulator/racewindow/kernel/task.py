@@ -6,7 +6,7 @@ for one schedule and are small on purpose: one point is made per step, and a lap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Set
 from typing import Any
 
 from racewindow.errors import UsageError
@@ -20,15 +20,32 @@ CLOCK_ROLE = "time"  # the role of time itself in traces and tokens
 FORCED, DEFAULT, FREE, PREEMPTION, UNASKED = range(5)
 
 
+def resource_names(given: Iterable[str], what: str) -> tuple[str, ...]:
+    """The resources that somebody declares, in the same order in every process.
+
+    Raises:
+        UsageError: they are no names.
+    """
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        names = tuple(given)
+        if all(isinstance(name, str) for name in names):
+            return tuple(sorted(names)) if isinstance(given, Set) else names
+    raise UsageError(f"{what}={given!r}: give the names of resources, as in {what}=('cell', 'lock')")
+
+
 class Point:
     """A labelled place where a task gives up control, and the record of the step that starts there.
 
     Awaiting a point parks the running task until the strategy chooses it again. It is a checkpoint in trio's sense: a
     cancelled task gets its ``Cancelled`` here.
 
+    Raises:
+        UsageError: it has no label, or what is declared are no names.
+
     Attributes:
         label: what the task is about to do, for example ``commit/archive.write``.
-        reads, writes: the resources that the step will touch; ``None`` when nobody declared them, which means *anything*.
+        reads, writes: the resources that the step will touch; ``None`` when nobody declared them, which means *anything*. Declaring one
+            says that the other is empty.
         touched: what the step was seen to touch beyond its declaration, as ``(resource, is_write)`` pairs.
         uses: what the host saw it use, as ``(resource, how)`` pairs; see :mod:`racewindow.kernel.footprint`.
         observed: it starts in a wait of the host's own, and what it touches is seen: nobody has to declare it.
@@ -54,10 +71,15 @@ class Point:
         "writes",
     )
 
-    def __init__(self, label: str, reads: Resources | None = None, writes: Resources | None = None) -> None:
+    def __init__(self, label: str, reads: Iterable[str] | None = None, writes: Iterable[str] | None = None) -> None:
+        if not label:
+            raise UsageError("a point needs a label: it is how traces, charts and tokens name the place")
+        if reads is not writes:  # not both None
+            reads = () if reads is None else reads if type(reads) is tuple else resource_names(reads, "reads")
+            writes = () if writes is None else writes if type(writes) is tuple else resource_names(writes, "writes")
         self.label = label
-        self.reads = reads
-        self.writes = writes
+        self.reads: Resources | None = reads  # type: ignore[assignment]  # names, after this
+        self.writes: Resources | None = writes  # type: ignore[assignment]
         self.task: Task | None = None
         self.touched: list[tuple[str, bool]] | None = None
         self.uses: list[tuple[str, int]] | None = None
@@ -125,7 +147,6 @@ class Task:
 
     __slots__ = (
         "alive",
-        "at_point",
         "handle",
         "index",
         "name",
@@ -133,30 +154,26 @@ class Task:
         "parent",
         "point",
         "process",
-        "run",
-        "send",
+        "resume",
         "timer_s",
         "waits_for",
         "woken",
     )
 
-    def __init__(
-        self, name: str, index: int, *, parent: Task | None, process: Process, operation: str = "", handle: Any = None
-    ) -> None:
+    def __init__(self, name: str, index: int, parent: Task | None, process: Process, operation: str = "") -> None:
         self.name = name
         self.index = index
         self.parent = parent
         self.process = process
         self.operation = operation
-        self.point = Point("start")
-        self.point.observed = True
+        self.point = point = Point(f"{operation}/start" if operation else "start")
+        point.task = self
+        point.observed = True
         self.woken = -1
         self.alive = True
-        self.at_point = False
-        self.handle = handle
+        self.handle: Any = None
         self.waits_for = ""  # label of the wait it is in, where trio's own name for it would say too little
-        self.send: Callable[[Any], Any] | None = None
-        self.run: Callable[..., Any] | None = None  # calls something in the task's context
+        self.resume: Any = None  # a function that goes on with it from its point, in its context
         self.timer_s = 0.0
 
     def __repr__(self) -> str:

@@ -17,7 +17,7 @@ import heapq
 import linecache
 import sys
 from bisect import insort
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import Context
 from functools import partial
@@ -79,6 +79,20 @@ def finished(awaited: Coroutine[Any, Any, T]) -> T:
     )
 
 
+class _ThreadPoint(Point):
+    """A point where a thread waits when it is made; awaiting it takes no time. Each engine has a class of its own, as on asyncio."""
+
+    __slots__ = ()
+    engine: ThreadEngine
+
+    def __init__(self, label: str, reads: Iterable[str] | None = None, writes: Iterable[str] | None = None) -> None:
+        super().__init__(label, reads, writes)
+        self.engine.stop_at_point(self)
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
 class _Joining:
     """A task that waits for the end of others: how many of them are left."""
 
@@ -103,6 +117,7 @@ class ThreadEngine(Engine):
         self._step_limit_s = options.step_limit_s
         self._trace = tracer(options.lines, self.line) if options.lines else None  # type: ignore[arg-type]
         self._directory = Directory()
+        self.point = type("PointOfEngine", (_ThreadPoint,), {"__slots__": (), "engine": self})
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
@@ -137,10 +152,6 @@ class ThreadEngine(Engine):
 
     # -- what a subject can use: the call itself is the wait, and what it gives back can be awaited as well --------------
 
-    def point(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> Awaitable[None]:
-        self.stop_at(label, reads, writes)
-        return _DONE
-
     def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> Awaitable[None]:
         tasks = [self.start(function, function_name(function), None, None, True) for function in functions]
         self.join(*tasks)
@@ -157,7 +168,7 @@ class ThreadEngine(Engine):
         if self.closed:
             raise Abandoned
         task = self.new_task(name, process=process, operation=operation)
-        task.run = partial(_call, function)
+        task.resume = partial(_call, function)
         task.woken = len(self.points) - 1
         if task.alive:
             insort(self.enabled, task, key=_index)
@@ -223,7 +234,11 @@ class ThreadEngine(Engine):
 
     def stop_at(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> None:
         """Give up control at a point of the running task; it can be chosen again at once."""
-        self._stand_at(self.running, label, reads, writes)
+        self.stop_at_point(Point(label, reads, writes))
+
+    def stop_at_point(self, point: Point) -> None:
+        """Give up control at a point that is made already."""
+        self._stand_at(self.running, point)
         self._switch(blocked=False)
 
     def line(self, label: str) -> None:
@@ -234,7 +249,7 @@ class ThreadEngine(Engine):
     def wait_here(self, label: str, resources: tuple[str, ...], seconds: float = inf) -> bool:
         """Block the running task until :meth:`wake`, or for so many virtual seconds. False: the time was up."""
         task = self.running
-        self._stand_at(task, label, (), resources)
+        self._stand_at(task, Point(label, (), resources))
         timer = self._arm(task, seconds)
         self._switch(blocked=True)
         return self._disarm(timer)
@@ -242,7 +257,7 @@ class ThreadEngine(Engine):
     def wait_for_lock(self, lock: Lock, label: str, resource: str, seconds: float) -> bool:
         """Stand before a lock: the running task can be chosen while nobody holds it. False: the time was up."""
         task = self.running
-        self._stand_at(task, label, (), (resource,))
+        self._stand_at(task, Point(label, (), (resource,)))
         if lock.held:
             self.use(lock.name, READ)  # that it cannot go on is seen in this step
         timer = self._arm(task, seconds)
@@ -284,12 +299,11 @@ class ThreadEngine(Engine):
         waiting.task = None
         return in_time
 
-    def _stand_at(self, task: Task, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> None:
+    def _stand_at(self, task: Task, point: Point) -> None:
         if self.closed:
             self._throw()
         if task.operation:
-            label = f"{task.operation}/{label}"
-        point = Point(label, reads, writes)
+            point.label = f"{task.operation}/{point.label}"
         point.task = task
         task.point = point
 
@@ -377,7 +391,7 @@ class ThreadEngine(Engine):
     def _perform(self, worker: Worker) -> None:
         task = worker.task
         assert task is not None
-        assert task.run is not None
+        assert task.resume is not None
         here.engine, here.task, here.inside = self, task, None
         introduce_thread(task.name)
         before = sys.gettrace()
@@ -385,7 +399,7 @@ class ThreadEngine(Engine):
         try:
             if self._trace is not None:
                 sys.settrace(self._trace)
-            Context().run(task.run)
+            Context().run(task.resume)
         except BaseException as raised:
             error = raised
         finally:
@@ -399,7 +413,7 @@ class ThreadEngine(Engine):
             worker.task = None
             worker.baton.release()  # it has come to its end after all
             return
-        task.handle = task.run = None
+        task.handle = task.resume = None
         here.task = None
         unwound, worker.unwinding, worker.throws = worker.unwinding, False, 0
         if unwound or isinstance(error, Abandoned):
@@ -427,7 +441,7 @@ class ThreadEngine(Engine):
         for thread, task in list(self.threads.items()):
             if not thread.daemon and task.alive and task.process is self.root_process:
                 self.join(task)
-        self.stopping = True
+        self.stop()
 
     def start_thread(self, thread: Thread, run: Callable[[], None]) -> None:
         """Start a ``threading.Thread`` of the subject's as a task."""
@@ -512,7 +526,7 @@ class ThreadEngine(Engine):
                         self._wait_for_the_end()
                     except (KeyboardInterrupt, Unsupported) as error:  # but first the rest
                         problem = error
-                task.handle = task.run = None
+                task.handle = task.resume = None
         settle_threads(self.threads)
         self.threads = {}
         self._joiners = {}

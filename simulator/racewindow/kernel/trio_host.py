@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
 from functools import cache, partial
 from math import inf
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn, TypeVar
@@ -42,11 +43,11 @@ from racewindow.kernel._trio_internals import (
     trio_threads,
 )
 from racewindow.kernel._trio_observed import WAITS, Names, primitives_observed
-from racewindow.kernel._unwind import async_generators_unwound, unwind
+from racewindow.kernel._unwind import Uncollected, async_generators_unwound, unwind
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.footprint import WRITE
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import UNASKED, Point, Process, Task
+from racewindow.kernel.task import DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
 from racewindow.kernel.world import World
 
 T = TypeVar("T")
@@ -90,13 +91,15 @@ class TrioEngine(Engine):
         super().reset(limits)
         self._clock.now = 0.0
         self._records: dict[Any, Task] = {}
-        self.names = Names(self)
+        if self.observing:
+            self.names = Names(self)
 
     # -- what its steps use --------------------------------------------------------------------------------------------
 
     def observe(self) -> None:
         if not self.observing:
             self.observing = True
+            self.names = Names(self)
             self._observation.enter_context(primitives_observed(self))
 
     def use_primitive(self, primitive: Any, how: int) -> None:
@@ -183,7 +186,8 @@ class TrioEngine(Engine):
             return
         handle.coro = self._root(subject)
         handle.context = copy_context()
-        self._runner.reschedule(handle, None)
+        handle._next_send_fn = handle.coro.send
+        self.enabled.append(task)
         self._keep_books(task, handle)
 
     def _root_ended(self, handle: Any) -> bool:
@@ -196,8 +200,7 @@ class TrioEngine(Engine):
 
     def _keep_books(self, task: Task, handle: Any) -> None:
         task.handle = handle
-        task.send = handle.coro.send
-        task.run = handle.context.run
+        task.resume = partial(handle.context.run, handle.coro.send, None)
         self._records[handle] = task
 
     def _adopt(self, handle: Any, name: str = "") -> Task:
@@ -219,14 +222,14 @@ class TrioEngine(Engine):
             self.result = await subject(World(self))
         except BaseException as error:
             self.task_failed(error)
-        self.stopping = True
+        self.stop()
 
     def _collect(self) -> None:
         """Move what the last step spawned or woke from trio's queue to ours.
 
         Trio wakes in the order of sets of objects, that is of memory addresses; the order of creation makes it repeatable.
         """
-        runq = self._runner.runq
+        runq, enabled = self._runner.runq, self.enabled
         if len(runq) > 1:
             woken = sorted(runq, key=_counter)
             runq.clear()
@@ -235,109 +238,132 @@ class TrioEngine(Engine):
         for handle in woken:
             task = self._records.get(handle) or self._adopt(handle)
             if task.alive:
-                task.at_point = False
                 task.woken = len(self.points) - 1
-                insort(self.enabled, task, key=_index)
+                if not enabled or enabled[-1].index < task.index:
+                    enabled.append(task)  # just spawned, most of the time
+                else:
+                    insort(enabled, task, key=_index)
 
     # -- one schedule --------------------------------------------------------------------------------------------------
 
     def execute(self, subject: Subject, chooser: Chooser, limits: Limits) -> Run:
         self.reset(limits)
         context, host_task = GLOBAL_RUN_CONTEXT, GLOBAL_RUN_CONTEXT.task
-        self._start_root(subject)
-        try:
-            return self.finish(self._loop(chooser, context))
-        finally:
-            self.close_books()
+        with Uncollected():
+            self._start_root(subject)
             try:
-                self._dispose(context)
+                return self.finish(self._loop(chooser, context))
             finally:
-                context.task = host_task
+                self.close_books()
+                try:
+                    self._dispose(context)
+                finally:
+                    context.task = host_task
 
     def _loop(self, chooser: Chooser, context: Any) -> str:
-        runner, points = self._runner, self.points
+        runner, points, enabled = self._runner, self.points, self.enabled
         runq, deadlines, clock = runner.runq, runner.deadlines, self._clock
-        max_steps = self.limits.max_steps
+        max_steps, choose, every_step = self.limits.max_steps, chooser.choose, chooser.every_step
         current = -1
         while True:
-            if runq:
-                self._collect()
-                current = self._index_of_last()
-            if self.stopping:
-                return "ended"
-            if deadlines._heap and deadlines.next_deadline() <= clock.now:
-                deadlines.expire(clock.now)  # set for a moment that is here already, for example move_on_after(0)
-                continue
-            enabled = self.enabled
+            if runq or self.disturbed or deadlines._heap:
+                self.disturbed = False
+                if runq:
+                    self._collect()
+                if self.stopping:
+                    return "ended"
+                if deadlines._heap and deadlines.next_deadline() <= clock.now:
+                    deadlines.expire(clock.now)  # set for a moment that is here already, for example move_on_after(0)
+                    self.disturbed = True
+                    continue
+                enabled, current = self.enabled, self._index_of_last()
+                ordinary = not (self.to_advance or self.serial or self.timers_left)
             if not enabled:
                 if self._idle():
+                    self.disturbed = True
                     continue
                 return "deadlock"
             if len(points) >= max_steps:
                 return "max_steps"
-            index = self.decide(chooser, current, deadlines.next_deadline() if self.timers_left else inf)
-            if index < 0:
-                continue
-            current = index
-            task = enabled[index]
-            unasked = task.point.choice == UNASKED
+            if ordinary:
+                index = choose(enabled, current) if len(enabled) > 1 or every_step else 0
+                self.at_work = self.last = task = enabled[index]
+                point = task.point
+                points.append(point)
+                if index != current:
+                    if current < 0:
+                        point.choice = FREE if index else DEFAULT
+                    else:
+                        point.choice = PREEMPTION
+                        point.held = enabled[current].point.label
+                        self.preemptions += 1
+                    current = index
+            else:
+                self.disturbed = True
+                current = self.decide(chooser, current, deadlines.next_deadline() if self.timers_left else inf)
+                if current < 0:
+                    continue
+                task = enabled[current]
 
             context.task = handle = task.handle
             final: Outcome[Any] | None = None
             try:
-                if task.at_point and not handle._cancel_status.effectively_cancelled:
-                    message = task.run(task.send, None)  # type: ignore[misc]  # it is alive, so it has both
+                if handle._next_send_fn is not None:
+                    message = self._send_next(handle)
+                elif handle._cancel_status.effectively_cancelled:
+                    cancel_at_point(handle, runner)
+                    message = self._send_next(handle)
                 else:
-                    if task.at_point:
-                        cancel_at_point(handle, runner)
-                    send, value = handle._next_send_fn, handle._next_send
-                    handle._next_send_fn = handle._next_send = None
-                    message = task.run(send, value)  # type: ignore[misc]
-            except StopIteration as stop:
-                message, final = None, Value(stop.value)
+                    message = task.resume()
+            except StopIteration:
+                message, final = None, _ENDED
             except BaseException as error:
                 message, final = None, Error(error)
 
             if type(message) is Point:
-                task.at_point = True
                 task.point = message
                 message.task = task
                 if task.operation:
                     message.label = f"{task.operation}/{message.label}"
             else:
-                current = self._settle(task, handle, message, final, current)
-                if current < 0 and not unasked and handle._next_send_fn is None:
-                    self.last = (
-                        None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
-                    )
-            if unasked or self.enabled is not enabled:  # the last choice still counts; a crash may have taken it away
-                current = self._index_of_last()
+                self.disturbed = True
+                self._settle(task, handle, message, final)
+
+    @staticmethod
+    def _send_next(handle: Any) -> Any:
+        """Resume a task with what trio has for it."""
+        send, value = handle._next_send_fn, handle._next_send
+        handle._next_send_fn = handle._next_send = None
+        return handle.context.run(send, value)
 
     def _index_of_last(self) -> int:
         return self.enabled.index(self.last) if self.last is not None and self.last in self.enabled else -1
 
-    def _settle(self, task: Task, handle: Any, message: Any, final: Outcome[Any] | None, current: int) -> int:
+    def _settle(self, task: Task, handle: Any, message: Any, final: Outcome[Any] | None) -> None:
         """A step ended in something else than a point: the end of the task, or one of trio's own traps."""
         runner = self._runner
+        asked = task.point.choice != UNASKED
         if final is not None:
+            if asked:
+                self.last = None  # it ended: whoever comes next is nobody's preemption
             alive, task.alive = task.alive, False
             if alive:
                 del self.enabled[self.enabled.index(task)]
             if task.index or not self._root_ended(handle):
                 runner.task_exited(handle, final)
-            return -1
-        task.at_point = False
+            return
         handle._schedule_points += 1
-        task.point = point = Point(task.waits_for or _await_label(handle.coro))
+        label, observed = (task.waits_for, True) if task.waits_for else _await_label(handle.coro)
+        task.point = point = Point(label)
         point.task = task
-        point.observed = bool(task.waits_for) or point.label.partition(".")[0] in WAITS
-        if not point.observed:
+        point.observed = observed
+        if not observed:
             self.use_anything()
         if task.operation:
             point.label = f"{task.operation}/{point.label}"
         if message is CancelShieldedCheckpoint:
-            handle._next_send_fn, handle._next_send = task.send, Value(None)
-            return current
+            handle._next_send_fn, handle._next_send = handle.coro.send, _GO_ON
+            return
         if task.alive:
             del self.enabled[self.enabled.index(task)]
         if type(message) is WaitTaskRescheduled:
@@ -358,7 +384,8 @@ class TrioEngine(Engine):
                 f"task {task.name} awaited something that trio does not know ({message!r}); it was probably written for "
                 "asyncio: run it with host='asyncio'"
             )
-        return -1
+        if asked and handle._next_send_fn is None:
+            self.last = None  # it blocked: whoever comes next, and be it itself, is nobody's preemption
 
     def _idle(self) -> bool:
         """Nothing can run: wake who waits for that, or let time pass. False: deadlock."""
@@ -377,7 +404,9 @@ class TrioEngine(Engine):
             (self._from_now(deadline), sorted(self._name_of(task) for task in tasks))
             for deadline, tasks in sorted(armed_timers(self._runner), key=lambda timer: timer[0])
         ]
-        tasks = [(task.name, task.point.label, task.operation, task.at_point) for task in self.tasks if task.alive]
+        tasks = [
+            (task.name, task.point.label, task.operation, task.point.observed) for task in self.tasks if task.alive
+        ]
         return repr((tasks, timers, self.timers_left, sorted(self._names.items())))
 
     def _from_now(self, deadline: float) -> float:
@@ -444,7 +473,7 @@ class TrioEngine(Engine):
             handles = [handle for handle in runner.runq if handle in runner.tasks]  # started by the finally blocks
             runner.runq.clear()
         for task in self.tasks:
-            task.handle = task.send = task.run = None  # a record that is kept must not keep the coroutines
+            task.handle = task.resume = None  # a record that is kept must not keep the coroutines
         self._records.clear()
         if runner.runq or self._nursery._cancel_status._children or runner.deadlines._heap:
             clear_leftovers(runner, self._nursery)
@@ -482,32 +511,53 @@ def run_on_trio(driver: Callable[[TrioEngine], T]) -> T:
     return trio.run(main, clock=clock).unwrap()
 
 
+# -- what trio is told -------------------------------------------------------------------------------------------------
+
+
+class _GoOn:
+    """What a task is sent that goes on from a checkpoint. Trio sends a ``Value(None)``, which can be used only once."""
+
+    def unwrap(self) -> None:
+        """Nothing to give, nothing to raise."""
+
+
+_GO_ON = _GoOn()
+_ENDED = Value(None)  # a task's result, at which trio does not look
+
 # -- labels of trio's own waits ----------------------------------------------------------------------------------------
 
-_labels: dict[CodeType, str] = {}
+_Wait = tuple[str, bool]  # its label, and whether what a step that starts there does to trio's primitives is seen
+_waits: dict[
+    int, tuple[_Wait | None, CodeType]
+] = {}  # by the address of the code, which is held on to: hashing it takes long
 _NOT_A_LABEL = {"AsyncContextManagerMixin.__aenter__", "checkpoint", "cancel_shielded_checkpoint"}
+_CHECKPOINT: _Wait = ("checkpoint", True)
 
 
-def _await_label(awaitable: Any) -> str:
-    """Name of the outermost call into trio that a suspended coroutine stands in, for example ``Lock.acquire``."""
+def _await_label(awaitable: Any) -> _Wait:
+    """The outermost call into trio that a suspended coroutine stands in, for example ``Lock.acquire``."""
     while awaitable is not None:
-        code = getattr(awaitable, "cr_code", None) or getattr(awaitable, "gi_code", None)
-        if code is not None:
-            label = _labels.get(code)
-            if label is None:
-                label = _labels[code] = _label_of(code)
-            if label:
-                return label
-        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
-    return "checkpoint"
+        try:
+            code, awaitable = awaitable.cr_code, awaitable.cr_await
+        except AttributeError:
+            code, awaitable = getattr(awaitable, "gi_code", None), getattr(awaitable, "gi_yieldfrom", None)
+            if code is None:
+                continue
+        known = _waits.get(id(code))
+        if known is None:
+            known = _waits[id(code)] = _wait_in(code), code
+        if known[0] is not None:
+            return known[0]
+    return _CHECKPOINT
 
 
-def _label_of(code: CodeType) -> str:
+def _wait_in(code: CodeType) -> _Wait | None:
     if not code.co_filename.startswith(_TRIO_FOLDER) or code.co_qualname in _NOT_A_LABEL:
-        return ""
+        return None
     if code.co_qualname == "NurseryManager.__aexit__":
-        return "nursery.exit"
-    return code.co_qualname.replace("Impl.", ".").replace(".<locals>", "").strip("_")
+        return "nursery.exit", True
+    label = code.co_qualname.replace("Impl.", ".").replace(".<locals>", "").strip("_")
+    return label, label.partition(".")[0] in WAITS
 
 
 @cache
@@ -520,12 +570,8 @@ def _never_raised() -> NoReturn:
     raise AssertionError("an abort function ran what it was given to raise later")
 
 
-def _counter(handle: Any) -> int:
-    return int(handle._counter)
-
-
-def _index(task: Task) -> int:
-    return task.index
+_counter = attrgetter("_counter")
+_index = attrgetter("index")
 
 
 # -- threads -----------------------------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from racewindow.errors import InvariantViolation, UsageError
-from racewindow.kernel.footprint import READ, WRITE, resource_names
-from racewindow.kernel.task import Process, Task
+from racewindow.kernel.footprint import READ, WRITE
+from racewindow.kernel.task import Point, Process, Task, resource_names
 from racewindow.kernel.violation import Violation
 
 if TYPE_CHECKING:
@@ -25,18 +25,8 @@ class World:
     host a subject is synchronous: there ``world.point(...)``, and whatever else is awaited elsewhere, waits when it is called.
     """
 
-    __slots__ = ("_cells", "_engine")
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._cells = 0
-
-    # -- points --------------------------------------------------------------------------------------------------------
-
-    def point(
-        self, label: str, *, reads: Iterable[str] | None = None, writes: Iterable[str] | None = None
-    ) -> Awaitable[None]:
-        """Give up control at a labelled place: ``await world.point("commit/after-snapshot")``.
+    __slots__ = {  # noqa: RUF023 - help() shows what is written here
+        "point": """Give up control at a labelled place: ``await world.point("commit/after-snapshot")``.
 
         Args:
             label: what the task is about to do; the same name shows in traces, charts and tokens.
@@ -45,12 +35,17 @@ class World:
 
         Raises:
             UsageError: there is no label, or what is declared are no names.
-        """
-        if not label:
-            raise UsageError("a point needs a label: it is how traces, charts and tokens name the place")
-        if reads is None and writes is None:
-            return self._engine.point(label, None, None)
-        return self._engine.point(label, resource_names(reads or (), "reads"), resource_names(writes or (), "writes"))
+        """,
+        "_cells": "how many were made without a name",
+        "_engine": "who runs the schedule",
+    }
+
+    def __init__(self, engine: Engine) -> None:
+        self.point: type[Point] = engine.point  # no method: a point is made for every step, and a call takes time
+        self._engine = engine
+        self._cells = 0
+
+    # -- points --------------------------------------------------------------------------------------------------------
 
     def cell(self, value: T, *, name: str = "") -> Cell[T]:
         """A shared variable whose every read and write is a point."""
@@ -113,11 +108,12 @@ class World:
     @contextmanager
     def serially(self) -> Iterator[None]:
         """Until the block ends nothing is up to the strategy: the runnable task created first runs. For setting a stage."""
-        self._engine.serial = True
+        engine = self._engine
+        engine.serial = engine.disturbed = True
         try:
             yield
         finally:
-            self._engine.serial = False
+            engine.serial, engine.disturbed = False, True
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -233,7 +229,7 @@ class World:
         """
         if not condition:
             self.violate(Violation(kind=kind, detail=detail or f"{kind} does not hold", step=self._engine.step))
-            self._engine.stopping = True
+            self._engine.stop()
             raise InvariantViolation(f"{kind}: {detail or 'does not hold'}")
 
     def violate(self, violation: Violation) -> None:

@@ -5,6 +5,7 @@ from racewindow.search._exploration import Found as Found
 from racewindow.search._exploration import SearchVerdict as SearchVerdict
 from racewindow.search._explore import explore as explore
 from racewindow.search._explore import prove as prove
+from racewindow.search._explore import splits as splits
 from racewindow.search._reproduce import check_token as check_token
 from racewindow.search._reproduce import replay as replay
 from racewindow.search._reproduce import replayed as replayed

@@ -14,10 +14,13 @@ from racewindow.kernel.token import token_of
 from racewindow.search._exploration import Exploration, Found, SearchVerdict
 from racewindow.search._reproduce import confirm_repeats
 from racewindow.search._subject import identify
+from racewindow.search.auto import Auto
 from racewindow.search.bounded import Bounded
 from racewindow.search.dpor import DPOR
+from racewindow.search.drawn import Drawn
 from racewindow.search.happens_before import happens_before_class
 from racewindow.search.random_walk import RandomWalk
+from racewindow.search.replay import Replay
 from racewindow.search.strategy import Account, Accountable, Attached, Budgeted, Reducing, Redundant, Search, Strategy
 
 CLASSES_MAX = 1000
@@ -36,6 +39,7 @@ def explore(
     stop_at_first: bool = False,
     name: str = "",
     checksum: str = "",
+    first: int = 0,
     on_run: Callable[[Run], None] | None = None,
 ) -> Exploration:
     """Run schedules of ``subject`` and count what breaks.
@@ -51,6 +55,7 @@ def explore(
         stop_at_first: end with the first failing schedule.
         name: of the subject in tokens; default: the function's name.
         checksum: of the subject's definition in tokens; default: of its source text.
+        first: number of the first schedule, so that a long campaign can be split; only for strategies that sample.
         on_run: called with each :class:`Run` when it ended, for progress and for experiments that need the trace.
 
     Raises:
@@ -66,6 +71,8 @@ def explore(
         raise UsageError(f"schedules={schedules}: at least one schedule has to run")
     if time_limit_s is not None and time_limit_s <= 0:
         raise UsageError(f"time_limit_s={time_limit_s}: the limit must be positive")
+    if first and (first < 0 or not splits(strategy)):
+        raise UsageError(f"first={first}: {strategy.name} goes through its schedules from 0 on")
     if isinstance(strategy, Budgeted):
         strategy = strategy.within(schedules)
     search = strategy.search(seed)
@@ -74,13 +81,13 @@ def explore(
     state = {"complete": False, "interrupted": False, "confirmed": False}
 
     def drive(engine: Engine) -> None:
-        index = 0
+        index = first
         if isinstance(search, Reducing):
             search.observe(engine)
         if isinstance(search, Attached):
             search.attach(engine)
         try:
-            while schedules is None or index < schedules:
+            while schedules is None or index - first < schedules:
                 if time_limit_s is not None and time.monotonic() - started > time_limit_s:
                     return
                 if not search.begin(index):
@@ -94,7 +101,7 @@ def explore(
                 stuck = bool(
                     engine.stuck
                 )  # how long a step takes is no property of a schedule, and the next would take as long
-                to_confirm = not stuck and (index == 0 or (run.verdict == "failed" and not state["confirmed"]))
+                to_confirm = not stuck and (index == first or (run.verdict == "failed" and not state["confirmed"]))
                 token = (
                     token_of(run, subject=name, checksum=checksum) if to_confirm or run.verdict != "passed" else None
                 )
@@ -108,7 +115,9 @@ def explore(
                         token="" if token is None or run.verdict == "passed" else str(token),
                         reason=run.reason,
                         happens_before=(
-                            happens_before_class(run.points) if index < CLASSES_MAX and not strategy.exhaustive else ""
+                            happens_before_class(run.points)
+                            if index - first < CLASSES_MAX and not strategy.exhaustive
+                            else ""
                         ),
                     )
                 )
@@ -172,6 +181,12 @@ def explore(
         found=tuple(found),
         seconds=time.monotonic() - started,
     )
+
+
+def splits(strategy: Strategy) -> bool:
+    """Whether the strategy can begin with any schedule: it draws each for itself, or learns from those before what costs no more to
+    learn anew."""
+    return not (strategy.exhaustive or isinstance(strategy, (Auto, Drawn, Replay)))
 
 
 def _footprints(search: Reducing) -> str:

@@ -99,7 +99,7 @@ class WallEngine:
     def current(self) -> Task:
         return _ACTING.get().task
 
-    async def point(self, label: str, reads: object, writes: object) -> None:
+    async def point(self, label: str, reads: object = None, writes: object = None) -> None:
         """Sleep for as long as the latency model says."""
         acting = _ACTING.get()
         self.leave()
@@ -162,6 +162,9 @@ class WallEngine:
         """Nothing is reduced here."""
 
     def use(self, resource: str, how: int) -> None:
+        """Nothing is reduced here."""
+
+    def watch(self, kinds: object, trusted: object) -> None:
         """Nothing is reduced here."""
 
     def use_anything(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from racewindow.disk import Disk, Granularity, _Node
+from racewindow.disk import Disk, Granularity, Node
 from racewindow.kernel.world import World
 
 
@@ -22,7 +22,7 @@ class UnreliableDisk(Disk):
     def __init__(self, world: World, granularity: Granularity = "suspending", *, hide: str = "") -> None:
         super().__init__(world, granularity, hide=hide)
         self.strikes: Callable[[str], bool] = lambda fault: False
-        self._forgotten: dict[_Node, tuple[bytes, bytes]] = {}
+        self._forgotten: dict[Node, tuple[bytes, bytes]] = {}
 
     def lose_forgotten(self) -> None:
         """Some store has crashed: undo the write that was acknowledged but not kept, unless it was synced or overwritten since."""
@@ -36,11 +36,11 @@ class UnreliableDisk(Disk):
         if self.strikes("storage fails"):
             raise OSError(errno.EIO, "the storage failed", label)
 
-    def _fill(self, node: _Node, data: bytes) -> None:
+    def _fill(self, node: Node, data: bytes) -> None:
         if self.strikes("storage forgets"):
             self._forgotten[node] = (node.data, data)
         super()._fill(node, data)
 
-    def _fsync(self, node: _Node) -> None:
+    def _fsync(self, node: Node) -> None:
         super()._fsync(node)
         self._forgotten.pop(node, None)

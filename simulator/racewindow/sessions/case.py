@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from racewindow.disk import GRANULARITIES, Disk, Granularity, Persistence
+from racewindow.disk import GRANULARITIES, Disk, Granularity, Unsynced, answer, send
 from racewindow.errors import RacewindowError, Unsupported, UsageError
 from racewindow.kernel.engine import Event, Scope
 from racewindow.kernel.footprint import READ, WRITE
@@ -32,6 +32,7 @@ from racewindow.sessions.invariants import judge
 from racewindow.sessions.scenario import FAULTS, ON_A_STORE, TOPOLOGIES, Client, Operation, Scenario, Topology
 from racewindow.sessions.stories import story
 
+CHANCE = "any"  # the policy under which the schedule decides what survives a loss of power
 CLOCK_S = 3600.0  # by which the wall clock is set
 QUIET_S = 3600.0  # virtual seconds after which a store that still waits for a timer is taken as it is
 
@@ -316,9 +317,8 @@ class _Play:
         world.task.operation = operation.kind
         try:
             if operation.kind in FAULTS:
-                if self._fault(actor, operation):
-                    # The fault takes the client's own store, and this task with it: it must not get to the next operation first.
-                    await world.wait(world.event(), "dies")
+                if (over := self._fault(actor, operation)) is not None:
+                    await world.wait(over, "over")
                 history.answer(call, world.step, "ok")
             elif not self.cancellable:
                 await self._do(actor, operation, call)
@@ -391,17 +391,17 @@ class _Play:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def _fault(self, actor: _Actor, operation: Operation) -> bool:
-        """Make it happen; True when it is about to kill the task of ``actor`` itself."""
+    def _fault(self, actor: _Actor, operation: Operation) -> Event | None:
+        """Make it happen; gives what ``actor`` has to wait for before it goes on, if anything."""
         target = self.actors.get(operation.argument, actor)
         self.world.touch_anything()  # what the others are at decides what it does
         if operation.kind in ("extractor", "storage", "queue"):
             self.env.arm(str(operation))
-            return False
+            return None
         if operation.kind == "clock":
             self.env.set_clock(CLOCK_S if operation.argument == "ahead" else -CLOCK_S)
             self.history.fault(str(operation), self.world.step)
-            return False
+            return None
         if operation.kind == "cancel":
             if target.scope is not None:
                 self.history.fault("cancel", self.world.step, operation.argument)
@@ -409,18 +409,21 @@ class _Play:
                     f"cancels {target.call.operation if target.call else 'nothing'} of {target.client.name}"
                 )
                 target.scope.cancel()
-            return False
+            return None
+        over = self.world.event()
         # Started apart, for a client may crash the store that it runs in itself.
         self.world.start(
-            partial(self._crash, target, operation),
+            partial(self._crash, target, operation, over),
             name=operation.kind,
             process=self.world.process("fault"),
             operation="",
             advance=True,
         )
-        return actor.store is not None and (operation.kind == "power-loss" or target.store is actor.store)
+        if actor.store is not None and (operation.kind == "power-loss" or target.store is actor.store):
+            return self.world.event()  # this very task dies, and must not get to the next operation first
+        return over if operation.argument == CHANCE else None
 
-    async def _crash(self, target: _Actor, operation: Operation) -> None:
+    async def _crash(self, target: _Actor, operation: Operation, over: Event) -> None:
         world, history = self.world, self.history
         powerless = operation.kind == "power-loss"
         dying = [
@@ -435,12 +438,38 @@ class _Play:
         if isinstance(self.env.disk, UnreliableDisk):
             self.env.disk.lose_forgotten()
         if powerless:
-            self.env.disk.power_loss(cast(Persistence, operation.argument))
+            await self._settle(operation.argument)
         self._observe("after-crash")
+        over.set()
         for running in dying:
             successor = self._open()
             for client in running.clients:
                 self._come_back(client, successor)
+
+    async def _settle(self, policy: str) -> None:
+        """The power is gone: what was not synced survives or not, as the policy says, or as the schedule has it."""
+        settling = self.env.disk.losing_power()
+        unsynced = next(settling, None)
+        while unsynced is not None:
+            fate = await self._left_to_chance(unsynced) if policy == CHANCE else answer(policy)(unsynced)
+            unsynced = send(settling, fate)
+
+    async def _left_to_chance(self, unsynced: Unsynced) -> int:
+        """One task for each fate; the first one that is chosen has it, and the others are no more."""
+        world = self.world
+        decided, fates = world.event(), world.process("fates")
+        chosen: list[int] = []
+
+        async def befall(fate: int) -> None:
+            world.note(f"{unsynced.what} {unsynced.fates[fate]}")
+            chosen.append(fate)
+            decided.set()
+
+        for index, fate in enumerate(unsynced.fates):
+            world.start(partial(befall, index), name=f"disk/{fate.partition(' ')[0]}", process=fates, operation="")
+        await world.wait(decided, "fate")
+        world.crash(fates)
+        return chosen[0]
 
     def _come_back(self, actor: _Actor, running: _Running) -> None:
         """The client outlives its store: the operation under way is lost, the next ones go to the successor."""

@@ -6,7 +6,7 @@ A step is an index in the trace. Messages are ids; a summary is the text ``SUM(m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -259,6 +259,30 @@ class History:
     def last(self) -> Observation | None:
         """What storage held in the end."""
         return self.observations[-1][2] if self.observations else None
+
+    @property
+    def state(self) -> Hashable:
+        """All that was recorded, as a value. Of the numbers of the steps it keeps the order only: nothing else is judged."""
+        steps = [step for call in self.calls for step in (call.invoked, call.returned)]
+        steps += [step for handover in self.handovers for step in (handover.step, handover.ended)]
+        steps += [seen.step for seen in self.seen] + [fault.step for fault in self.faults]
+        steps += [step for step, _, _ in self.observations]
+        rank = {step: place for place, step in enumerate(sorted({step for step in steps if step is not None}))}
+        calls = tuple(
+            (
+                *(call.client, call.index, rank[call.invoked], rank.get(call.returned or -1)),
+                *(call.outcome, call.messages, call.task, call.error, call.store),
+            )
+            for call in self.calls
+        )
+        handovers = tuple(
+            (rank[each.step], rank.get(each.ended or -1), each.messages, each.outcome, each.caller, each.key)
+            for each in self.handovers
+        )
+        seen = tuple((rank[each.step], each.task, each.status, each.client) for each in self.seen)
+        faults = tuple((rank[each.step], each.kind, each.target) for each in self.faults)
+        looks = tuple((rank[step], when, observation) for step, when, observation in self.observations)
+        return calls, handovers, seen, faults, looks
 
     def completions(self) -> Iterator[tuple[str, int]]:
         """(task, step) whenever a client learned that a task had completed: from its status, or by waiting for it."""

@@ -6,7 +6,7 @@ enough; :mod:`racewindow.implementations.designs` has examples.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -230,6 +230,11 @@ class Environment:
         for process in self.processes:
             process.memory = ("memory",)
         return self._shared
+
+    @property
+    def state(self) -> Hashable | None:
+        """Storage and whatever else stores share, as a value; None: something is in ``shared`` or is a service, and cannot be told."""
+        return None if self._shared or self._services else (self.disk.state, tuple(sorted(self._serials.items())))
 
     def service(self, kind: type[S]) -> S:
         """The one object of this class that all stores share, a durable queue, say: made when it is first asked for.

@@ -20,6 +20,10 @@ from racewindow.errors import UsageError
 Topology = Literal["same-handle", "same-store", "separate-stores"]
 TOPOLOGIES: tuple[Topology, ...] = ("same-handle", "same-store", "separate-stores")
 
+CrashFault = Literal["process-crash", "power-loss", "cancel"]
+CRASH_FAULTS: tuple[CrashFault, ...] = ("process-crash", "power-loss", "cancel")
+"""What can strike a store, or one of its operations."""
+
 _CLIENT = re.compile(r"[a-z][a-z0-9]*")
 _RESERVED = re.compile(r"main|time|crash|store\d+")
 ON_A_STORE = ("add", "retry", "commit", "reload", "context", "wait", "ask")

@@ -12,11 +12,23 @@ observers, and the faults.
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from racewindow.disk._persistence import (
+    WAY_TO_THE_ROOT,
+    Persistence,
+    Settling,
+    answer,
+    send,
+    settle_changes,
+    settle_contents,
+    settle_note,
+)
+from racewindow.disk._state import state_of
+from racewindow.disk._tree import Change, Node
 from racewindow.errors import UsageError
 from racewindow.kernel.footprint import READ
 from racewindow.kernel.world import World
@@ -27,35 +39,11 @@ if TYPE_CHECKING:
 Granularity = Literal["suspending", "atomic"]
 GRANULARITIES: tuple[Granularity, ...] = ("suspending", "atomic")
 Mode = Literal["append", "create", "replace"]
-Persistence = Literal["lose-unsynced", "keep-all", "torn"]
-PERSISTENCE: tuple[Persistence, ...] = ("lose-unsynced", "keep-all", "torn")
 Names = list[str]  # inside Disk, "list" is the method
 
 
 class LockBusy(BlockingIOError):
     """A lock that was asked for without waiting is held by somebody else."""
-
-
-class _Node:
-    """A file or a directory: its volatile and its durable state."""
-
-    __slots__ = ("data", "durable_data", "durable_entries", "entries", "given_up", "id", "is_directory")
-
-    def __init__(self, id: int, *, is_directory: bool) -> None:
-        self.id = id
-        self.is_directory = is_directory
-        self.entries: dict[str, _Node] = {}
-        self.durable_entries: dict[str, _Node] = {}
-        self.data = b""
-        self.durable_data = b""
-        self.given_up = 0  # an fsync of the bytes up to here has failed: none will write them any more
-
-    def make_durable(self) -> None:
-        self.durable_data = self.durable_data[: self.given_up].ljust(self.given_up, b"\0") + self.data[self.given_up :]
-
-
-# One metadata operation: the directory entries that it sets (or removes: None), all together or not at all.
-_Change = list[tuple[_Node, str, "_Node | None"]]
 
 
 class DiskLock:
@@ -94,6 +82,9 @@ class Disk:
         hide: prefix of paths that labels leave out, for example ``sessions/s/``.
         new_root: the way to the root is not durable until ``make_root`` made it so.
 
+    Attributes:
+        settled: what the last loss of power did to each unsynced thing, as (what, fate).
+
     Raises:
         UsageError: for another granularity.
     """
@@ -108,12 +99,13 @@ class Disk:
         self._suspending = granularity == "suspending"
         self._hide = hide
         self._nodes = 1
-        self._root = _Node(0, is_directory=True)
+        self._root = Node(0, is_directory=True)
         self._new_root = new_root
         self._root_in_doubt = new_root
-        self._pending: list[_Change] = []
+        self._pending: list[Change] = []
         self._locks: dict[str, DiskLock] = {}
         self._failing_fsyncs = 0
+        self.settled: list[tuple[str, str]] = []
 
     # -- the Storage protocol ------------------------------------------------------------------------------------------
 
@@ -146,7 +138,7 @@ class Disk:
         parent, name = self._parent(path)
         if name in parent.entries:
             raise FileExistsError(path)
-        self._change([(parent, name, self._new(is_directory=True))])
+        self._change(path, "mkdir", (parent, name, self._new(is_directory=True)))
 
     async def rename(self, source: str, target: str, *, label: str = "") -> None:
         """Move a file or directory atomically. Raises FileNotFoundError, and FileExistsError where the target is a directory."""
@@ -165,7 +157,7 @@ class Disk:
         if self._node(path).entries:
             raise OSError(errno.ENOTEMPTY, "the directory is not empty", path)
         parent, name = self._parent(path)
-        self._change([(parent, name, None)])
+        self._change(path, "remove", (parent, name, None))
 
     async def fsync_directory(self, path: str, *, label: str = "") -> None:
         """Make the entries of a directory durable, and with them every operation that they depend on."""
@@ -227,7 +219,7 @@ class Disk:
             raise IsADirectoryError(path)
         if node is None:
             node = self._new(is_directory=False)
-            self._change([(parent, name, node)])
+            self._change(path, "create", (parent, name, node))
         self._world.touch(f"file:{node.id}", write=True)
         self._fill(node, data)
 
@@ -256,6 +248,13 @@ class Disk:
         self._looked(path, node)
         return sorted(node.entries) if node is not None else []
 
+    @property
+    def state(self) -> Hashable:
+        """Everything that can make a difference to those who use the disk later, and to what a loss of power leaves."""
+        locks = ((path, (lock.held, len(lock.waiters), lock.note, lock.earlier)) for path, lock in self._locks.items())
+        told = tuple(sorted((path, one) for path, one in locks if any(one)))
+        return state_of(self._root, self._pending), told, self._failing_fsyncs, self._root_in_doubt
+
     # -- faults --------------------------------------------------------------------------------------------------------
 
     def power_loss(self, persistence: Persistence = "lose-unsynced") -> None:
@@ -268,18 +267,36 @@ class Disk:
         Raises:
             UsageError: for another policy.
         """
-        if persistence not in PERSISTENCE:
-            raise UsageError(f"unknown persistence policy {persistence!r}: use {', '.join(PERSISTENCE)}")
-        if persistence != "lose-unsynced":
-            self._commit({node for change in self._pending for node, _, _ in change})
-        self._pending.clear()
-        if persistence == "lose-unsynced" and self._root_in_doubt:
+        fate_of = answer(persistence)
+        settling = self.losing_power()
+        unsynced = next(settling, None)
+        while unsynced is not None:
+            unsynced = send(settling, fate_of(unsynced))
+
+    def losing_power(self) -> Settling:
+        """The same, asked of whoever drives the generator: each unsynced thing is given, an index of its fates is to be sent back.
+
+        What is asked later depends on the answers: of a file whose name is lost nobody wants to know the content. When it ends, the
+        disk has settled, and ``settled`` tells how.
+        """
+        self.settled = []
+        settling = self._settling()
+        unsynced = next(settling, None)
+        while unsynced is not None:
+            fate = yield unsynced
+            self.settled.append((unsynced.what, unsynced.fates[fate]))
+            unsynced = send(settling, fate)
+
+    def _settling(self) -> Settling:
+        pending, self._pending = self._pending, []
+        yield from settle_changes(pending)
+        if self._root_in_doubt and self._root.durable_entries and not (yield WAY_TO_THE_ROOT):
             self._root.durable_entries.clear()  # durable or not, there is no way to them
-        self._settle(self._root, persistence)
-        for path, lock in self._locks.items():
-            # Notes are never fsynced. Held or waited for they are by nobody any more, so these are new ones.
+        yield from settle_contents(self._root, "", self._hide)
+        for path, lock in sorted(self._locks.items()):
+            # Held or waited for they are by nobody any more, so these are new ones.
             left = self._locks[path] = DiskLock()
-            left.note = {"lose-unsynced": "", "keep-all": lock.note, "torn": lock.earlier}[persistence]
+            left.note = yield from settle_note(path, lock.earlier, lock.note)
 
     def fail_fsyncs(self, count: int = 1) -> None:
         """The next ``count`` fsyncs of files fail, and what they should have written never will be, whatever later ones say.
@@ -298,7 +315,7 @@ class Disk:
             self._world.touch(*reads)
             self._world.touch(*writes, write=True)
 
-    def _looked(self, path: str, node: _Node | None) -> None:
+    def _looked(self, path: str, node: Node | None) -> None:
         for resource in (*_way_to(path), f"entries:{path}"):
             self._world.use(resource, READ)
         if node is not None:
@@ -307,17 +324,17 @@ class Disk:
     def _label(self, path: str, verb: str) -> str:
         return f"{path.removeprefix(self._hide) or '/'}.{verb}"
 
-    def _new(self, *, is_directory: bool) -> _Node:
+    def _new(self, *, is_directory: bool) -> Node:
         self._nodes += 1
-        return _Node(self._nodes, is_directory=is_directory)
+        return Node(self._nodes, is_directory=is_directory)
 
-    def _find(self, path: str) -> _Node | None:
+    def _find(self, path: str) -> Node | None:
         try:
             return self._node(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _node(self, path: str) -> _Node:
+    def _node(self, path: str) -> Node:
         node = self._root
         for part in path.split("/") if path else ():
             if not node.is_directory:
@@ -327,23 +344,23 @@ class Disk:
             node = node.entries[part]
         return node
 
-    def _file(self, path: str) -> _Node:
+    def _file(self, path: str) -> Node:
         node = self._node(path)
         if node.is_directory:
             raise IsADirectoryError(path)
         return node
 
-    def _directory(self, path: str) -> _Node:
+    def _directory(self, path: str) -> Node:
         node = self._node(path)
         if not node.is_directory:
             raise NotADirectoryError(path)
         return node
 
-    def _parent(self, path: str) -> tuple[_Node, str]:
+    def _parent(self, path: str) -> tuple[Node, str]:
         parent, _, name = path.rpartition("/")
         return self._directory(parent), name
 
-    def _opened(self, path: str, mode: Mode) -> _Node:
+    def _opened(self, path: str, mode: Mode) -> Node:
         parent, name = self._parent(path)
         node = parent.entries.get(name)
         if node is not None and mode == "create":
@@ -352,21 +369,22 @@ class Disk:
             raise IsADirectoryError(path)
         if node is None:
             node = self._new(is_directory=False)
-            self._change([(parent, name, node)])
+            self._change(path, "create", (parent, name, node))
         elif mode == "replace":
             self._world.touch(f"file:{node.id}", write=True)
-            node.data = b""
+            self._fill(node, b"")
             node.given_up = 0
         return node
 
-    def _make_parents(self, path: str) -> tuple[_Node, str]:
+    def _make_parents(self, path: str) -> tuple[Node, str]:
         node = self._root
         *parents, name = path.split("/")
         for count, part in enumerate(parents, start=1):
             if part not in node.entries:
                 # Beyond what the point declared: it could not know.
-                self._world.touch(*_entry_of("/".join(parents[:count])), write=True)
-                self._change([(node, part, self._new(is_directory=True))])
+                way = "/".join(parents[:count])
+                self._world.touch(*_entry_of(way), write=True)
+                self._change(way, "mkdir", (node, part, self._new(is_directory=True)))
             node = node.entries[part]
             if not node.is_directory:
                 raise NotADirectoryError(path)
@@ -383,49 +401,28 @@ class Disk:
             raise NotADirectoryError(target)
         if target.startswith(f"{source}/"):
             raise OSError(errno.EINVAL, "a directory cannot be moved into itself", target)
-        self._change([(parent, name, None), (new_parent, new_name, node)])
+        self._change(source, "rename", (parent, name, None), (new_parent, new_name, node))
 
-    def _change(self, change: _Change) -> None:
-        for directory, name, node in change:
-            if node is None:
-                directory.entries.pop(name, None)
-            else:
-                directory.entries[name] = node
+    def _change(self, path: str, verb: str, *entries: tuple[Node, str, Node | None]) -> None:
+        change = Change(self._label(path, verb), entries)
+        change.apply()
         self._pending.append(change)
 
-    def _commit(self, directories: set[_Node]) -> None:
+    def _commit(self, directories: set[Node]) -> None:
         """Make the pending operations on these directories durable, with the earlier ones that share a directory with them."""
-        chosen: list[_Change] = []
+        chosen: list[Change] = []
         for change in reversed(self._pending):
-            touched = {directory for directory, _, _ in change}
-            if touched & directories:
-                directories |= touched
+            if change.directories & directories:
+                directories |= change.directories
                 chosen.append(change)
         for change in reversed(chosen):
             self._pending.remove(change)
-            for directory, name, node in change:
-                if node is None:
-                    directory.durable_entries.pop(name, None)
-                else:
-                    directory.durable_entries[name] = node
+            change.make_durable()
 
-    def _settle(self, node: _Node, persistence: Persistence) -> None:
-        """Make volatile and durable state one, from ``node`` down."""
-        if persistence == "keep-all":
-            node.make_durable()
-        elif persistence == "torn" and node.data != node.durable_data:
-            kept = len(node.durable_data) if node.data.startswith(node.durable_data) else 0
-            node.durable_data = node.data[: kept + (len(node.data) - kept) // 2]
-        node.data = node.durable_data
-        node.given_up = 0
-        node.entries = dict(node.durable_entries)
-        for child in node.entries.values():
-            self._settle(child, persistence)
+    def _fill(self, node: Node, data: bytes) -> None:
+        node.fill(data)
 
-    def _fill(self, node: _Node, data: bytes) -> None:
-        node.data = data
-
-    def _fsync(self, node: _Node) -> None:
+    def _fsync(self, node: Node) -> None:
         if self._failing_fsyncs:
             self._world.touch_anything()  # whose fsync is the one to fail
             self._failing_fsyncs -= 1
@@ -452,7 +449,7 @@ class DiskFile:
 
     __slots__ = ("_disk", "_path", "node")
 
-    def __init__(self, disk: Disk, node: _Node, path: str) -> None:
+    def __init__(self, disk: Disk, node: Node, path: str) -> None:
         self._disk = disk
         self.node = node
         self._path = path
