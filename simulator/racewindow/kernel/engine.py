@@ -71,7 +71,8 @@ class Engine(ABC):
     """The books of the schedule that is being executed. One engine serves many schedules, one after the other."""
 
     host: str
-    point: type[Point]
+    point: Callable[..., Awaitable[None]]
+    """Makes a point, and refuses one without a label; on hosts of async code the class of points itself."""
 
     def __init__(self) -> None:
         self.observing = False  # whether the host watches what each step uses

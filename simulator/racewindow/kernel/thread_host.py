@@ -17,7 +17,7 @@ import heapq
 import linecache
 import sys
 from bisect import insort
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import Context
 from functools import partial
@@ -79,20 +79,6 @@ def finished(awaited: Coroutine[Any, Any, T]) -> T:
     )
 
 
-class _ThreadPoint(Point):
-    """A point where a thread waits when it is made; awaiting it takes no time. Each engine has a class of its own, as on asyncio."""
-
-    __slots__ = ()
-    engine: ThreadEngine
-
-    def __init__(self, label: str, reads: Iterable[str] | None = None, writes: Iterable[str] | None = None) -> None:
-        super().__init__(label, reads, writes)
-        self.engine.stop_at_point(self)
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        yield from ()
-
-
 class _Joining:
     """A task that waits for the end of others: how many of them are left."""
 
@@ -117,7 +103,6 @@ class ThreadEngine(Engine):
         self._step_limit_s = options.step_limit_s
         self._trace = tracer(options.lines, self.line) if options.lines else None  # type: ignore[arg-type]
         self._directory = Directory()
-        self.point = type("PointOfEngine", (_ThreadPoint,), {"__slots__": (), "engine": self})
         super().__init__()
 
     def reset(self, limits: Limits) -> None:
@@ -151,6 +136,12 @@ class ThreadEngine(Engine):
         return f"{key}:{count}"
 
     # -- what a subject can use: the call itself is the wait, and what it gives back can be awaited as well --------------
+
+    def point(
+        self, label: str, reads: Iterable[str] | None = None, writes: Iterable[str] | None = None
+    ) -> Awaitable[None]:
+        self.stop_at(label, reads, writes)
+        return _DONE
 
     def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> Awaitable[None]:
         tasks = [self.start(function, function_name(function), None, None, True) for function in functions]
@@ -232,13 +223,9 @@ class ThreadEngine(Engine):
             )
         return task
 
-    def stop_at(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> None:
+    def stop_at(self, label: str, reads: Iterable[str] | None, writes: Iterable[str] | None) -> None:
         """Give up control at a point of the running task; it can be chosen again at once."""
-        self.stop_at_point(Point(label, reads, writes))
-
-    def stop_at_point(self, point: Point) -> None:
-        """Give up control at a point that is made already."""
-        self._stand_at(self.running, point)
+        self._stand_at(self.running, label, reads, writes)
         self._switch(blocked=False)
 
     def line(self, label: str) -> None:
@@ -249,7 +236,7 @@ class ThreadEngine(Engine):
     def wait_here(self, label: str, resources: tuple[str, ...], seconds: float = inf) -> bool:
         """Block the running task until :meth:`wake`, or for so many virtual seconds. False: the time was up."""
         task = self.running
-        self._stand_at(task, Point(label, (), resources))
+        self._stand_at(task, label, (), resources)
         timer = self._arm(task, seconds)
         self._switch(blocked=True)
         return self._disarm(timer)
@@ -257,7 +244,7 @@ class ThreadEngine(Engine):
     def wait_for_lock(self, lock: Lock, label: str, resource: str, seconds: float) -> bool:
         """Stand before a lock: the running task can be chosen while nobody holds it. False: the time was up."""
         task = self.running
-        self._stand_at(task, Point(label, (), (resource,)))
+        self._stand_at(task, label, (), (resource,))
         if lock.held:
             self.use(lock.name, READ)  # that it cannot go on is seen in this step
         timer = self._arm(task, seconds)
@@ -299,11 +286,12 @@ class ThreadEngine(Engine):
         waiting.task = None
         return in_time
 
-    def _stand_at(self, task: Task, point: Point) -> None:
+    def _stand_at(self, task: Task, label: str, reads: Iterable[str] | None, writes: Iterable[str] | None) -> None:
         if self.closed:
             self._throw()
+        point = Point(label, reads, writes)
         if task.operation:
-            point.label = f"{task.operation}/{point.label}"
+            point.label = f"{task.operation}/{label}"
         point.task = task
         task.point = point
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from racewindow.errors import InvariantViolation, UsageError
 from racewindow.kernel.footprint import READ, WRITE
-from racewindow.kernel.task import Point, Process, Task, resource_names
+from racewindow.kernel.task import Process, Task, resource_names
 from racewindow.kernel.violation import Violation
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class World:
     }
 
     def __init__(self, engine: Engine) -> None:
-        self.point: type[Point] = engine.point  # no method: a point is made for every step, and a call takes time
+        # No method: a point is made for every step, and a call takes time.
+        self.point: Callable[..., Awaitable[None]] = engine.point
         self._engine = engine
         self._cells = 0
 
