@@ -56,19 +56,18 @@ class TestNewAdapter:
         for style in STYLES:
             new_adapter(f"log_{style}", style=style, directory=tmp_path)
         assert self._pytest(tmp_path) == (0, "6 passed")
-        for style, lock in (("trio", 'async with self.env.disk.lock("session"):'), ("threads", "with self.locked():")):
-            adapter = tmp_path / f"log_{style}.py"
-            nothing = "async with contextlib.nullcontext():" if style == "trio" else "with contextlib.nullcontext():"
-            assert lock in adapter.read_text()
-            adapter.write_text(
-                adapter.read_text().replace(lock, nothing).replace("import json", "import contextlib\nimport json")
-            )
-        assert self._pytest(tmp_path) == (1, "2 failed, 4 passed")
+        adapter = tmp_path / "log_threads.py"
+        assert "with self.locked():" in adapter.read_text()
+        text = adapter.read_text().replace("with self.locked():", "with contextlib.nullcontext():")
+        adapter.write_text(text.replace("import json", "import contextlib\nimport json"))
+        # Two threads in one file leave one that nobody can read: check-adapter says so, and messages are lost.
+        assert self._pytest(tmp_path / "test_log_threads.py") == (1, "2 failed")
 
     @staticmethod
-    def _pytest(directory: Path) -> tuple[int, str]:
+    def _pytest(where: Path) -> tuple[int, str]:
+        directory = where if where.is_dir() else where.parent
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(directory)]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(where)]
         result = subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True, timeout=300)
         return result.returncode, result.stdout.splitlines()[-1].partition(" in ")[0]
 

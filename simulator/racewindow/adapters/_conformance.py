@@ -69,6 +69,13 @@ def check_adapter(adapter: type[SessionStore]) -> Conformance:
 
 
 def _uncontrolled(check: str, error: RacewindowError) -> Finding:
+    if "could not say what is in its storage" in str(error):
+        return Finding(
+            check="observe",
+            what=str(error),
+            why="storage is looked at after every schedule, also after one that went wrong",
+            do="let observe() report what it can read of half a file or of none; a store that leaves such a file loses what was in it",
+        )
     return Finding(
         check=check,
         what=f"{type(error).__name__}: {error}",
