@@ -1,4 +1,4 @@
-"""What the site has beside the pages of ``docs/``: README and CONTRIBUTING, the command line, and the files that pages link to.
+"""What the site has beside the pages of ``docs/``: README, CONTRIBUTING, the command line, the columns, and files that pages link to.
 
 A hook of MkDocs. Pages are written for the repository, where ``../README.md`` is a file. Here such a link leads to a copy in the site, so
 that everything can be read without a network, and nothing has to know where the repository lives.
@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from racewindow import frames
 from racewindow.cli import app
 
 ROOT = Path(__file__).parents[2]
 COPIED = {"README.md": "docs/readme.md", "CONTRIBUTING.md": "docs/contributing.md"}
 COMMAND_LINE = "reference/command-line.md"
+COLUMNS = "reference/columns.md"
+ELSEWHERE = re.compile(
+    r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//|@import|url\(["']?(?:https?:)?//"""
+)
 LINK = re.compile(r"(?P<text>\[[^\]]*\])\((?P<target>(?!\w+:|#)[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 
 
@@ -31,6 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         text = relinked((ROOT / name).read_text(), written_in=name, shown_in=page)
         files.append(File.generated(config, page.removeprefix("docs/"), content=text))
     files.append(File.generated(config, COMMAND_LINE, content=command_line()))
+    files.append(File.generated(config, COLUMNS, content=columns()))
     pages = {name: (ROOT / name).read_text() for name in COPIED}
     pages |= {f"docs/{file.src_uri}": file.content_string for file in files.documentation_pages() if file.abs_src_path}
     for path in sorted({path for name, text in pages.items() for path in _outside(name, text)}):
@@ -42,6 +49,19 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """Let links that leave ``docs/`` lead to the copies."""
     written = f"docs/{page.file.src_uri}"
     return markdown if page.file.abs_src_path is None else relinked(markdown, written_in=written, shown_in=written)
+
+
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """See that no page loads anything that is not in the site.
+
+    Raises:
+        PluginError: one does.
+    """
+    for path in sorted(Path(config.site_dir).rglob("*")):
+        if path.suffix in (".html", ".css") and (found := ELSEWHERE.search(path.read_text())):
+            raise PluginError(
+                f"{path} cannot be read without a network, because of {found[0]!r}: have a copy in docs/assets"
+            )
 
 
 def relinked(text: str, *, written_in: str, shown_in: str) -> str:
@@ -90,12 +110,29 @@ def command_line() -> str:
     for name, command in group.commands.items():
         sections += [f"## racewindow {name}", command.help]
         with command.context_class(command, info_name=name) as context:
-            rows = [_row(each, context) for each in command.get_params(context) if each.name != "help"]
-        sections.append("\n".join(["| | |", "|---|---|", *rows]))
+            rows = [each.get_help_record(context) for each in command.get_params(context) if each.name != "help"]
+        sections.append(_table(("argument or option", "meaning"), rows))
     return "\n\n".join(sections) + "\n"
 
 
-def _row(parameter: Any, context: Any) -> str:
-    shown, said = parameter.get_help_record(context)
-    shown, said = (text.replace("|", r"\|").replace("<", "&lt;") for text in (f"`{shown}`", said))
-    return f"| {shown.replace('&lt;', '<')} | {said} |"
+def columns() -> str:
+    """The page of the columns: what is in each frame."""
+    sections = [
+        "# Columns of the frames",
+        "Each frame that an experiment makes has exactly these columns, also when it has no row. "
+        "`racewindow.frames.describe(racewindow.frames.RUNS)` gives the same as a frame.",
+    ]
+    for name, value in vars(frames).items():
+        if isinstance(value, tuple) and value and all(isinstance(each, frames.Column) for each in value):
+            rows = [(each.name, each.meaning, f"`{each.dtype}`", each.unit) for each in value]
+            sections += [
+                f"## {name} {{ #racewindow.frames.{name} }}",
+                _table(("column", "meaning", "dtype", "unit"), rows),
+            ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; the first column is code."""
+    lines = [head, ["---"] * len(head), *([f"`{first}`", *rest] for first, *rest in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
