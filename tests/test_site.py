@@ -86,6 +86,7 @@ class TestDocstrings:
             '    Args:\n        seed, jobs: how; and\n            how many.\n    """\n\ndef hidden(): ...\n'
         )
         (tmp_path / "package" / "__init__.py").write_text(
+            '"""See :func:`other`."""\n'
             "from package._inside import search as search\nfrom package._inside import hidden\n\ndef other(): ...\n"
         )
         extensions = griffe.load_extensions(_module("docstrings").Docstrings())
@@ -96,6 +97,11 @@ class TestDocstrings:
 
     def test_roles_are_links(self, module: Any) -> None:
         assert '<autoref identifier="package.other" optional><code>other</code>' in module["search"].docstring.value
+
+    def test_roles_of_the_package_are_links_too(self, module: Any) -> None:
+        assert (
+            module.docstring.value == 'See <autoref identifier="package.other" optional><code>other</code></autoref>.'
+        )
 
     def test_arguments_that_share_a_line_get_one_each(self, module: Any) -> None:
         (arguments,) = [each for each in module["search"].docstring.parse("google") if each.kind.value == "parameters"]

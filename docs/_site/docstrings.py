@@ -30,6 +30,10 @@ class Docstrings(griffe.Extension):
             if names:
                 mod.exports = [*names, *own]
 
+    def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
+        """The same for a package's own docstring: it is nobody's member."""
+        self.on_object(obj=pkg)
+
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Say in Markdown what the docstring says in our way."""
         if obj.docstring is not None:
