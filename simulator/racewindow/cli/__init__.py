@@ -17,12 +17,14 @@ import typer
 from racewindow.cli import (
     arrivals,
     bench,
+    check_adapter,
     compare,
     crashes,
     curve,
     first_bug,
     fuzz,
     list_,
+    new_adapter,
     prove,
     replay,
     serve_design,
@@ -58,6 +60,8 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "curve": curve.curve,
     "bench": bench.bench,
     "compare": compare.compare,
+    "new-adapter": new_adapter.new_adapter,
+    "check-adapter": check_adapter.check_adapter,
     "server": server.server,
     "serve-design": serve_design.serve_design,
 }

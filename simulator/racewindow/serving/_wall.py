@@ -164,5 +164,8 @@ class WallEngine:
     def use(self, resource: str, how: int) -> None:
         """Nothing is reduced here."""
 
+    def watch(self, kinds: object, trusted: object) -> None:
+        """Nothing is reduced here."""
+
     def use_anything(self) -> None:
         """Nothing is reduced here."""
