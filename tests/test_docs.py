@@ -271,7 +271,8 @@ class TestPages:
     def test_lines_are_not_endless(self, page: Path) -> None:
         outside = re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
         for line in outside.splitlines():
-            assert len(line) <= 240, line
+            row = page in DOCS and line.startswith("|")  # cannot be broken
+            assert row or len(line) <= 240, line
 
 
 def _anchors(page: Path) -> set[str]:
