@@ -8,7 +8,7 @@ export OPENAI_AGENTS_DISABLE_TRACING := 1
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: compare fuzz test quick exhaustive notebooks lint wheel lowest clean
+.PHONY: compare fuzz test quick exhaustive notebooks docs lint wheel lowest clean
 
 compare: .venv/.run  ## compare race windows: a table, a chart and a report in out/compare
 	$(BIN)/racewindow compare
@@ -31,6 +31,9 @@ exhaustive: .venv/.dev  ## the tests that take minutes each
 notebooks: .venv/.dev
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout=120 \
 		--nbval-sanitize-with notebooks/nbval_sanitize.cfg -p no:randomly -o addopts= -W default
+
+docs: .venv/.docs  ## the pages of docs/ with a reference from docstrings, to be read without a network: out/site/index.html
+	PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lint: .venv/.dev  ## format, lint and types
 	$(BIN)/ruff format --check .
@@ -61,6 +64,10 @@ lowest: ## the quick tests with the oldest supported versions of everything
 
 .venv/.dev: .venv/.run
 	$(INSTALL) -e '.[openai-agents,dev]'
+	touch $@
+
+.venv/.docs: .venv/.dev
+	$(INSTALL) -e '.[openai-agents,dev,docs]'
 	touch $@
 
 clean:
