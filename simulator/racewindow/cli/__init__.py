@@ -20,6 +20,7 @@ from racewindow.cli import (
     compare,
     crashes,
     curve,
+    diff,
     first_bug,
     fuzz,
     list_,
@@ -58,6 +59,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "curve": curve.curve,
     "bench": bench.bench,
     "compare": compare.compare,
+    "diff": diff.diff,
     "server": server.server,
     "serve-design": serve_design.serve_design,
 }
