@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ from racewindow.frames import (
 
 TEMPLATES = Path(__file__).with_name("templates")
 
-# A drawn timeline takes five times as much as its text, and the page has to stay small enough to be mailed.
-DRAWN_MOST = 1_500_000
+# Bytes of stories, as text and drawn (which takes five times as much): the page has to stay small enough to be mailed.
+STORIES_MOST = 2_600_000
 
 # The colours of the chart that must follow the page into the dark.
 _VARIABLES = {
@@ -104,6 +104,7 @@ def report(
     struck = crashes_frame() if crashes is None else conform(crashes, CRASHES, "report (crashes)")
     came = arrivals_frame() if arrivals is None else conform(arrivals, ARRIVALS, "report (arrivals)")
     measured = widths(windows)
+    timelines, drawings = _that_fit(matrix, timelines)
     rest = _without_story(matrix, timelines)
     anchors = {token: _anchor(token) for token in (*timelines, *(row["token"] for row in rest))}
     bounds = [bound for bound in dict.fromkeys(matrix["bound"]) if bound]
@@ -131,7 +132,7 @@ def report(
         widths=_widths(measured, spans(windows), anchors),
         implementations=_implementations(matrix, measured, implementations),
         scenarios=list(scenarios.items()),
-        timelines=list(_timelines(timelines, anchors)),
+        timelines=[_timeline(token, story, drawings, anchors) for token, story in timelines.items()],
         rest=[row | {"anchor": anchors[row["token"]]} for row in rest],
     )
 
@@ -266,7 +267,7 @@ def _twice(name: str, meant: str, draw: Callable[[float], Figure | Axes]) -> lis
     charts = []
     for size, width in (("wide", 10.2), ("narrow", 5.8)):
         drawing = draw(width)
-        charts.append((size, _inline(_style.svg(drawing), f"{name}-{size}", meant)))
+        charts.append((size, _inline(_style.svg(drawing, fonttype="none"), f"{name}-{size}", meant)))
         plt.close(_style.figure_of(drawing))
     return charts
 
@@ -393,17 +394,35 @@ def _implementations(matrix: pd.DataFrame, measured: pd.DataFrame, told: Mapping
     return lines
 
 
-def _timelines(timelines: Mapping[str, Timeline], anchors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """All stories as text; drawn as well, as long as there is room on the page."""
-    room = DRAWN_MOST
-    for token, timeline in timelines.items():
+def _that_fit(matrix: pd.DataFrame, timelines: Mapping[str, Timeline]) -> tuple[dict[str, Timeline], dict[str, Markup]]:
+    """The stories that there is room for, those of the verdicts first; and drawings of the first ones, with the room that is left."""
+    room = STORIES_MOST
+    fit = set()
+    told = [token for token in dict.fromkeys(matrix["token"]) if token in timelines]
+    for token in dict.fromkeys([*told, *timelines]):
+        room -= len(Markup.escape(timeline_text(timelines[token]))) + 700  # what stands around it
+        if room < 0:
+            break
+        fit.add(token)
+    stories = {token: timeline for token, timeline in timelines.items() if token in fit}
+    drawings = {}
+    for token, timeline in stories.items():
         drawn = re.sub(r'\sxmlns="[^"]*"', "", timeline_svg(timeline))
         room -= len(drawn)
-        yield {
-            "anchor": anchors[token],
-            "title": timeline.title,
-            "violation": timeline.violation,
-            "replay": timeline.replay or token,
-            "svg": Markup(drawn) if room >= 0 else "",
-            "text": timeline_text(timeline),
-        }
+        if room < 0:
+            break
+        drawings[token] = Markup(drawn)
+    return stories, drawings
+
+
+def _timeline(
+    token: str, timeline: Timeline, drawings: Mapping[str, Markup], anchors: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "anchor": anchors[token],
+        "title": timeline.title,
+        "violation": timeline.violation,
+        "replay": timeline.replay or token,
+        "svg": drawings.get(token, ""),
+        "text": timeline_text(timeline),
+    }

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from racewindow.disk import Granularity
 from racewindow.errors import RacewindowError, Unsupported, UsageError
@@ -25,6 +27,7 @@ from racewindow.experiments._windows import windows
 from racewindow.frames import (
     ARRIVALS,
     CRASHES,
+    RIBBON,
     WINDOWS,
     Timeline,
     arrivals_frame,
@@ -39,8 +42,7 @@ from racewindow.sessions.case import Case
 from racewindow.sessions.implementation import SessionStore
 from racewindow.sessions.scenario import Scenario, Topology
 
-if TYPE_CHECKING:
-    import pandas as pd
+RIBBONS_MOST = 96  # in one picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +105,23 @@ class Comparison:
 
     @property
     def drawn(self) -> pd.DataFrame:
-        """The gaps that one picture can show: those of the last topology and the first granularity."""
+        """The gaps that one picture can show: those of the last topology and the first granularity.
+
+        Where these are more than `RIBBONS_MOST` ribbons, the first so many of those with a window.
+        """
         frame = self.windows
         if frame.empty:
             return frame
         chosen = (frame["topology"] == self.settings["topologies"][-1]) & (frame["disk"] == self.settings["disks"][0])
-        return conform(frame[chosen], WINDOWS, "windows")
+        frame = conform(frame[chosen], WINDOWS, "windows")
+        measured = widths(frame)
+        if len(measured) <= RIBBONS_MOST:
+            return frame
+        wide = measured[measured["failing"] > 0].head(RIBBONS_MOST)
+        shown = pd.MultiIndex.from_frame(frame[list(RIBBON)].astype("object")).isin(
+            pd.MultiIndex.from_frame(wide[list(RIBBON)].astype("object"))
+        )
+        return conform(frame[shown], WINDOWS, "windows")
 
     def timeline(self, token: str) -> Timeline:
         """The story of any cell of the matrix, the maps or the curves.
