@@ -278,6 +278,11 @@ def _inline(svg: str, prefix: str, meant: str) -> Markup:
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", body)
     body = body.replace("xlink:href=", "href=")
+    # Two thirds of what matplotlib writes says nothing here: names that nobody refers to, comments, digits, room between elements.
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    body = re.sub(r"(\.\d{3})\d+", r"\1", body)
+    body = re.sub(r"\s*\n\s*", " ", body).replace("> <", "><")
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", body)
     for colour, variable in _VARIABLES.items():
