@@ -21,6 +21,7 @@ from racewindow.cli import (
     compare,
     crashes,
     curve,
+    diff,
     first_bug,
     fuzz,
     list_,
@@ -60,8 +61,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "curve": curve.curve,
     "bench": bench.bench,
     "compare": compare.compare,
-    "new-adapter": new_adapter.new_adapter,
-    "check-adapter": check_adapter.check_adapter,
+from racewindow.cli import adapter, check, check_adapter, diff, new, new_adapter
     "server": server.server,
     "serve-design": serve_design.serve_design,
 }
