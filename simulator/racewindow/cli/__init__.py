@@ -61,7 +61,9 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "curve": curve.curve,
     "bench": bench.bench,
     "compare": compare.compare,
-from racewindow.cli import adapter, check, check_adapter, diff, new, new_adapter
+    "new-adapter": new_adapter.new_adapter,
+    "check-adapter": check_adapter.check_adapter,
+    "diff": diff.diff,
     "server": server.server,
     "serve-design": serve_design.serve_design,
 }
