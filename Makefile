@@ -47,7 +47,7 @@ wheel: .venv/.dev  ## build the wheel, and run against it, instead of the source
 	PYTHONPATH=dist/installed $(BIN)/python -c "import racewindow, oncestore; \
 		assert all('dist/installed' in m.__file__ for m in (racewindow, oncestore))"
 	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive" -q \
-		tests/test_cli.py tests/test_bench.py tests/test_hypothesis.py tests/implementations tests/experiments tests/reference tests/server
+		tests/test_cli.py tests/test_bench.py tests/test_hypothesis.py tests/test_pytest_plugin.py tests/server
 
 lowest: ## the quick tests with the oldest supported versions of everything
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
