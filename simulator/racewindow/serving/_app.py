@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from racewindow.serving._sessions import IDS, Served, Sessions
 from racewindow.sessions.history import ENDED
 from racewindow.sessions.implementation import Refused, Ticket
 
+_logger = logging.getLogger("racewindow.serving")
 _BODY_MOST_BYTES = 1 << 20
 
 
@@ -42,6 +44,9 @@ def create_app(sessions: Sessions) -> Starlette:
                 status, body = problem.status, _error(problem.code, str(problem))
             except Refused as refusal:
                 status, body = 409, _error("CONFLICT", str(refusal))
+            except Exception as error:  # the design's own: what its client would see
+                _logger.warning("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+                status, body = 500, _error("INTERNAL", f"{type(error).__name__}: {error}")
             return JSONResponse({**body, "time": time.monotonic() - began}, status_code=status)
 
         return Route(path, answer, methods=list(methods))
