@@ -42,7 +42,7 @@ from racewindow.sessions.case import Case
 from racewindow.sessions.implementation import SessionStore
 from racewindow.sessions.scenario import Scenario, Topology
 
-RIBBONS_MOST = 96  # in one picture
+RIBBONS_MOST = 90  # in one picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
