@@ -1,7 +1,7 @@
 """Draw the gallery: ``python docs/gallery/make.py [folder]``, or ``make gallery``.
 
-Every public chart, at the widths of a column (3.3 in) and of a page (7 in) of a paper and of a screen (10 in), and ``README.md``, which shows
-each with the code that draws it. The code on the page is the code that was run, and the same code draws the same bytes.
+Every public chart, at the widths of a column (3.3 in) and of a page (7 in) of a paper and of a screen (10 in), and
+``README.md``, which shows each with the code that draws it. The code on the page is the code that was run, and the same code draws the same bytes.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def arrivals(width: float) -> Any:
 def first_bug(width: float) -> Any:
     """The share of searches that have found nothing yet, for each strategy; a tick is a search that was cut off."""
     case = rw.case("copy-on-write-early-clear", "free-running", topology="separate-stores", disk="atomic")
-    found = experiments.first_bug({case.name: case}, strategies=["random-walk", "pct", "urw"], seeds=range(20), schedules=40)
+    found = experiments.first_bug(
+        {"early-clear": case}, strategies=["random-walk", "pct", "urw"], seeds=range(20), schedules=40
+    )
     return charts.first_bug(found.survival, width=width)
 
 
@@ -146,13 +148,14 @@ def _save(drawing: Any, target: Path, *, dpi: int) -> None:
     picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, "png", optimize=True)
 
 
+_SHOWN = ", ".join(f"{name} = {width} in" for name, width in WIDTHS.items())
 _HEAD = f"""# The charts
 
 A chart takes a frame of `rw.experiments`, keyword-only options and `ax=None`, and gives back the Axes; an atlas, which has a panel for each
 story, gives back the figure. Colour is never the only channel: hatches, letters and marks say the same in grey.
 
-This page is written by `make gallery` (`python docs/gallery/make.py`), with `{", ".join(f"{n} = {w} in" for n, w in WIDTHS.items())}`. All code on it was run;
-it begins with
+This page is written by `make gallery` (`python docs/gallery/make.py`), in three widths: {_SHOWN}. All code on it was run; it
+begins with
 
 ```python
 import racewindow as rw
