@@ -1,7 +1,7 @@
 """Draw the gallery: ``python docs/gallery/make.py [folder]``, or ``make gallery``.
 
 Every public chart, at the widths of a column (3.3 in) and of a page (7 in) of a paper and of a screen (10 in), and
-``README.md``, which shows each with the code that draws it. The code on the page is the code that was run, and the same code draws the same bytes.
+``README.md``, which shows each with its code. The code on the page is the code that was run, and the same code draws the same bytes.
 """
 
 from __future__ import annotations
