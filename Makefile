@@ -8,7 +8,7 @@ export OPENAI_AGENTS_DISABLE_TRACING := 1
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: compare fuzz test quick exhaustive notebooks pages gallery lint wheel lowest clean
+.PHONY: compare fuzz test quick exhaustive notebooks pages gallery docs lint wheel lowest clean
 
 compare: .venv/.run  ## compare race windows: a table, a chart and a report in out/compare
 	$(BIN)/racewindow compare
@@ -38,6 +38,9 @@ pages: .venv/.dev  ## the notebooks as HTML, with the outputs they are stored wi
 gallery: .venv/.dev  ## draw every public chart, and the page that shows them, into docs/gallery
 	$(BIN)/python docs/gallery/make.py
 
+docs: .venv/.docs  ## the pages of docs/ with a reference from docstrings, to be read without a network: out/site/index.html
+	PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 lint: .venv/.dev  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -50,7 +53,7 @@ wheel: .venv/.dev  ## build the wheel, and run against it, instead of the source
 	PYTHONPATH=dist/installed $(BIN)/python -c "import racewindow, oncestore; \
 		assert all('dist/installed' in m.__file__ for m in (racewindow, oncestore))"
 	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive" -q \
-		tests/test_cli.py tests/test_bench.py tests/test_hypothesis.py tests/implementations tests/experiments tests/reference tests/server
+		tests/test_cli.py tests/test_bench.py tests/test_hypothesis.py tests/test_pytest_plugin.py tests/server
 
 lowest: ## the quick tests with the oldest supported versions of everything
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
@@ -67,6 +70,10 @@ lowest: ## the quick tests with the oldest supported versions of everything
 
 .venv/.dev: .venv/.run
 	$(INSTALL) -e '.[openai-agents,dev]'
+	touch $@
+
+.venv/.docs: .venv/.dev
+	$(INSTALL) -e '.[openai-agents,dev,docs]'
 	touch $@
 
 clean:

@@ -578,6 +578,13 @@ class TestCompare:
         written = json.loads((folder / "summary.json").read_text())
         assert written["matrix"] == told["matrix"]
 
+    def test_all_stories_and_some_stories_exclude_each_other(self, capsys: Out, tmp_path: Path) -> None:
+        argv = "compare", "path-lock", "--all", "--scenario", "free-running", "--output", str(tmp_path / "out")
+        code, out, err = run(capsys, *argv)
+        assert (code, out) == (USAGE, "")
+        assert one_clear_line(err)
+        assert os.listdir(tmp_path) == []
+
 
 class TestOwnImplementation:
     @pytest.fixture

@@ -1,4 +1,7 @@
-"""README.md and CONTRIBUTING.md are run: their programs, their command lines, their numbers, their links.
+"""The pages are run: their programs, their command lines, their numbers, their links.
+
+``docs/ci.md``, ``docs/http.md`` and ``docs/own-adapter.md`` are run by tests of their own: ``test_ci.py``, ``server/test_page.py`` and
+``test_adapters.py``. Their links are looked at here.
 
 When an output on the page is to change, let the page be rewritten with what the commands print now, and read the difference::
 
@@ -21,6 +24,7 @@ from typing import Any
 
 import matplotlib.image
 import pytest
+import typer
 
 import racewindow as rw
 from racewindow import cli
@@ -28,10 +32,14 @@ from racewindow.cli import codes
 from racewindow.cli.compare import COMPARED
 from racewindow.disk import GRANULARITIES
 from racewindow.implementations import BUILT_IN, DESIGNS, PACKAGES
+from racewindow.sessions.invariants import INVARIANTS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+RUN_ELSEWHERE = {"ci.md", "http.md", "own-adapter.md"}
+RUN_HERE = [README, *(page for page in DOCS if page.name not in RUN_ELSEWHERE)]
 REWRITE = "RACEWINDOW_REWRITE_DOCS" in os.environ
 
 
@@ -39,35 +47,55 @@ REWRITE = "RACEWINDOW_REWRITE_DOCS" in os.environ
 class Block:
     """A fenced block of a page."""
 
+    page: Path
     line: int
     language: str
     text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.stem}-line{self.line}"
 
 
 def _blocks(page: Path) -> list[Block]:
     text = page.read_text()
     return [
-        Block(text[: found.start()].count("\n") + 1, found[1], found[2])
+        Block(page, text[: found.start()].count("\n") + 1, found[1], found[2])
         for found in re.finditer(r"(?ms)^```(\w+)\n(.*?)^```$", text)
     ]
 
 
-BLOCKS = _blocks(README)
-CONSOLES = [block for block in BLOCKS if block.language == "console"]
-FILES = [block for block in BLOCKS if block.language == "python" and re.match(r"# \w+\.py", block.text)]
+BLOCKS = {page: _blocks(page) for page in [*RUN_HERE, CONTRIBUTING]}
+CONSOLES = [block for page in RUN_HERE for block in BLOCKS[page] if block.language == "console"]
 PROGRAMS = [
-    (block, after) for block, after in pairwise(BLOCKS) if block.language == "python" and after.language == "text"
+    (block, after)
+    for page in RUN_HERE
+    for block, after in pairwise(BLOCKS[page])
+    if block.language == "python" and after.language == "text"
+]
+SHELL = [
+    (block, line)
+    for page in [README, CONTRIBUTING, *DOCS]
+    for block in _blocks(page)
+    if block.language == "sh"
+    for line in re.sub(r"\\\n\s*", "", block.text).splitlines()
+    if line.startswith("racewindow ")
 ]
 
 
+def _files(page: Path) -> list[Block]:
+    """The files that a page shows, each with its name in its first line."""
+    return [each for each in BLOCKS[page] if each.language == "python" and re.match(r"# \w+\.py", each.text)]
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that the page shows, where its commands are run."""
-    for block in FILES:
-        head, _, rest = block.text.partition("\n")
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """A folder with the files that the page shows (README, where no block of another one is run), where its commands are run."""
+    block = request.node.callspec.params.get("block") if hasattr(request.node, "callspec") else None
+    for file in _files(README if block is None else block.page):
+        head, _, rest = file.text.partition("\n")
         name, _, continued = head.removeprefix("# ").partition(", ")
-        with (tmp_path / name).open("a" if continued else "w") as file:
-            file.write(rest)
+        with (tmp_path / name).open("a" if continued else "w") as written:
+            written.write(rest)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -97,19 +125,21 @@ def _transcript(text: str) -> str:
 
 def _agree(block: Block, now: str) -> None:
     if REWRITE and now != block.text:
-        fence = f"```{block.language}\n"
-        README.write_text(README.read_text().replace(f"{fence}{block.text}```", f"{fence}{now}```", 1))
+        lines = block.page.read_text().splitlines(keepends=True)
+        start = _blocks(block.page)[BLOCKS[block.page].index(block)].line  # what was rewritten above may have moved it
+        end = start + block.text.count("\n")
+        block.page.write_text("".join([*lines[:start], now, *lines[end:]]))
     else:
-        assert now == block.text, f"README.md, line {block.line}"
+        assert now == block.text, f"{block.page.name}, line {block.line}"
 
 
 @pytest.mark.usefixtures("folder")
 class TestSnippets:
-    @pytest.mark.parametrize("block", CONSOLES, ids=lambda block: f"line{block.line}")
+    @pytest.mark.parametrize("block", CONSOLES, ids=str)
     def test_a_command_prints_what_the_page_shows(self, block: Block) -> None:
         _agree(block, _transcript(block.text))
 
-    @pytest.mark.parametrize(("block", "output"), PROGRAMS, ids=lambda block: f"line{block.line}")
+    @pytest.mark.parametrize(("block", "output"), PROGRAMS, ids=str)
     def test_a_program_prints_what_the_page_shows(self, folder: Path, block: Block, output: Block) -> None:
         file = folder / "program.py"  # a token depends on the text of its subject, so there has to be one
         file.write_text(block.text)
@@ -130,7 +160,7 @@ class TestSnippets:
     @pytest.mark.slow
     def test_the_picture_is_made_by_the_command_on_the_page(self, folder: Path) -> None:
         pytest.importorskip("agents")
-        line = next(block.text for block in BLOCKS if "--output out/picture" in block.text).replace("\\\n", "")
+        line = next(block.text for block in BLOCKS[README] if "--output out/picture" in block.text).replace("\\\n", "")
         code, output = _run(line)
         assert code == 0, output
         made = matplotlib.image.imread(folder / "out/picture/windows.png")
@@ -181,11 +211,16 @@ class TestNumbers:
         assert f"{stores * stories * topologies * disks} cells ({said})" in README.read_text()
 
     def test_the_lines_of_the_own_store_are_counted(self) -> None:
-        lines = [line for line in FILES[0].text.splitlines()[1:] if line.strip()]
+        lines = [line for line in _files(README)[0].text.splitlines()[1:] if line.strip()]
         assert f"## Your own store, in {len(lines)} lines" in README.read_text()
 
-    def test_the_exit_codes_are_those_of_the_command_line(self) -> None:
-        section = README.read_text().partition("## Exit codes")[2]
+    def test_the_invariants_are_those_that_are_judged(self) -> None:
+        section = (ROOT / "docs" / "verdicts.md").read_text().partition("## What is judged")[2].partition("\n## ")[0]
+        assert set(re.findall(r"(?m)^\| `([\w-]+)` \|", section)) == set(INVARIANTS)
+
+    @pytest.mark.parametrize("page", [README, ROOT / "docs" / "verdicts.md"], ids=lambda page: page.stem)
+    def test_the_exit_codes_are_those_of_the_command_line(self, page: Path) -> None:
+        section = page.read_text().partition("## Exit codes")[2]
         assert [int(code) for code in re.findall(r"(?m)^\| (\d+) \|", section)] == [
             codes.CLEAN,
             codes.VIOLATION,
@@ -196,16 +231,34 @@ class TestNumbers:
         ]
 
 
-@pytest.mark.parametrize("page", [README, CONTRIBUTING], ids=lambda page: page.stem)
+@pytest.mark.parametrize(("block", "line"), SHELL, ids=str)
+def test_a_command_that_is_only_shown_has_arguments_that_exist(block: Block, line: str) -> None:
+    name, *arguments = shlex.split(line, comments=True)[1:]
+    group: Any = typer.main.get_command(cli.app)
+    group.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.parametrize(
+    "block", [each for blocks in BLOCKS.values() for each in blocks if each.language == "python"], ids=str
+)
+def test_a_program_that_is_only_shown_compiles(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+@pytest.mark.parametrize("page", [README, CONTRIBUTING, *DOCS], ids=lambda page: page.stem)
 class TestPages:
     def test_every_link_leads_somewhere(self, page: Path) -> None:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert (ROOT / target).exists(), target
+        """A file, and in it a heading; the reference is made for the site, and building that looks at its links."""
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            path = page.parent / target if target else page
+            if target.startswith("reference/"):
+                continue
+            assert path.exists(), target
+            assert not anchor or anchor in _anchors(path), f"{target}#{anchor}"
 
     def test_every_make_target_exists(self, page: Path) -> None:
         targets = set(re.findall(r"(?m)^([\w-]+):", (ROOT / "Makefile").read_text()))
         wanted = set(re.findall(r"(?m)(?:^|`)make ([a-z][\w-]*)", page.read_text()))
-        assert wanted
         assert wanted <= targets
 
     def test_every_path_in_code_exists(self, page: Path) -> None:
@@ -218,4 +271,11 @@ class TestPages:
     def test_lines_are_not_endless(self, page: Path) -> None:
         outside = re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
         for line in outside.splitlines():
-            assert len(line) <= 240, line
+            row = page in DOCS and line.startswith("|")  # cannot be broken
+            assert row or len(line) <= 240, line
+
+
+def _anchors(page: Path) -> set[str]:
+    """Of headings, as they are made for the repository and for the site."""
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```$", "", page.read_text()))
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}

@@ -17,6 +17,7 @@ from racewindow.errors import Unsupported as Unsupported
 from racewindow.errors import UsageError as UsageError
 
 if TYPE_CHECKING:
+    from racewindow import adapters as adapters
     from racewindow import charts as charts
     from racewindow import experiments as experiments
     from racewindow.disk import Granularity
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from racewindow.kernel import Limits as Limits
     from racewindow.kernel import Run as Run
     from racewindow.kernel import Subject, Token
+    from racewindow.kernel import Threads as Threads
     from racewindow.kernel import Violation as Violation
     from racewindow.kernel import World as World
     from racewindow.kernel.run import TimeMode
@@ -62,6 +64,9 @@ if TYPE_CHECKING:
     from racewindow.sessions import Refused as Refused
     from racewindow.sessions import Scenario as Scenario
     from racewindow.sessions import SessionStore as SessionStore
+    from racewindow.sessions import SynchronousHandle as SynchronousHandle
+    from racewindow.sessions import SynchronousStore as SynchronousStore
+    from racewindow.sessions import SynchronousTicket as SynchronousTicket
     from racewindow.sessions import Ticket as Ticket
     from racewindow.sessions import story as story
     from racewindow.sessions.scenario import Topology
@@ -76,6 +81,7 @@ _LAZY = {
             "Cell",
             "Limits",
             "Run",
+            "Threads",
             "Violation",
             "World",
         ),
@@ -119,13 +125,16 @@ _LAZY = {
             "Refused",
             "Scenario",
             "SessionStore",
+            "SynchronousHandle",
+            "SynchronousStore",
+            "SynchronousTicket",
             "Ticket",
             "story",
         ),
         "racewindow.sessions",
     ),
 }
-_LAZY_MODULES = ("charts", "experiments", "search")
+_LAZY_MODULES = ("adapters", "charts", "experiments", "search")
 
 
 def case(

@@ -21,7 +21,7 @@ from racewindow.implementations.designs._model import DesignHandle
 from racewindow.sessions import Case, Environment, Observation, SessionStore, story
 
 FILES = {
-    *("summary.json", "matrix.parquet", "windows.parquet"),
+    *("summary.json", "matrix.parquet", "windows.parquet", "crashes.parquet", "arrivals.parquet"),
     *("windows.svg", "windows.png", "matrix.png", "report.html"),
 }
 BUDGET = Budget(preemptions=1, max_executions=200, schedules=20, shrink_executions=40)

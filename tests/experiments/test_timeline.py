@@ -75,3 +75,15 @@ def test_another_case_is_refused_and_a_changed_one_diverges(case: Case, token: s
         timeline(case_of("path-lock", "after-completion"), token)
     with pytest.raises(rw.UsageError, match="truncated or altered"):
         timeline(case, token[:-3])
+
+
+def test_a_poll_that_never_ends_is_told_to_where_it_turned_in_a_circle() -> None:
+    """To look into the storage must not make the program look as if it remembered more each time round."""
+    case = Case(
+        implementation=implementation("archive-then-clear"), scenario=story("commit-after-crash"), disk="suspending"
+    )
+    result = prove(case, preemptions=0)
+    assert "tasks-end" in result.kinds
+    run, told = replay_and_tell(case, result.token)
+    assert run.steps < case.max_steps
+    assert "tasks-end" in told.violation

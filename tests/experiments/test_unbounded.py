@@ -63,7 +63,12 @@ class TestUnbounded:
 
     def test_a_store_whose_memory_is_not_watched_depends_on_itself(self) -> None:
         """Two clients of one store race at every step, so that every interleaving is run."""
-        result = prove(case("copy-on-write", "a: reload | b: reload"), preemptions=None)
+
+        class Unwatched(rw.implementation("copy-on-write")):  # type: ignore[misc]
+            name = "unwatched"
+            watched = False
+
+        result = prove(rw.case(Unwatched, "a: reload | b: reload"), preemptions=None)
         assert result.verdict == "proved"
         assert result.schedules == result.classes == result.interleavings
 

@@ -21,6 +21,7 @@ import pytest
 import racewindow as rw
 from racewindow.kernel import Run, token_of
 from racewindow.kernel.calls import Blocked, Call
+from racewindow.kernel.hosts import HOSTS
 
 Subject = Callable[[rw.World], Awaitable[Any]]
 
@@ -66,8 +67,8 @@ async def lost_update(world: rw.World) -> None:
 
 
 class TestChoices:
-    @pytest.mark.parametrize("host", ["trio", "asyncio"])
-    def test_the_lost_update_is_the_same_on_both_hosts(self, host: str) -> None:
+    @pytest.mark.parametrize("host", HOSTS)
+    def test_the_lost_update_is_the_same_on_every_host(self, host: str) -> None:
         """Two tasks of two points each: six orders, four of which lose an update."""
         found = rw.prove(lost_update, host=host, stop_at_first=False)
         assert (found.schedules, found.failures, found.verdict) == (6, 4, "failed")

@@ -34,7 +34,7 @@ class TestWrongArguments:
                 lambda: strategy_named("pcd"),
                 r"unknown strategy 'pcd' \(did you mean 'pct'\?\); there are: random-walk,",
             ),
-            (lambda: rw.explore(lambda world: None, schedules=1), "must be an async function that takes a world"),  # type: ignore[arg-type,return-value]
+            (lambda: rw.explore(lambda world: None, schedules=1), "must be an async function that takes a world"),
             (lambda: rw.explore(passes(None), schedules=1), "must be an async function"),  # type: ignore[arg-type]
         ],
         ids=["depth", "named-depth", "schedules", "executions", "time", "bound", "strategy", "sync", "coroutine"],

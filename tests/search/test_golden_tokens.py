@@ -12,6 +12,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +82,29 @@ async def asyncio_event(world: rw.World) -> None:
     await world.together(produce, consume)
 
 
+def lost_line(world: rw.World) -> None:
+    """Two threads add a line to a file, and only the writing is locked."""
+    path, lock = world.directory() / "lines", threading.Lock()
+    path.write_text("")
+
+    def add() -> None:
+        before = path.read_text()
+        time.sleep(1.0)
+        with lock:
+            path.write_text(f"{before}x")
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    world.check(path.read_text() == "xx", "lost-line")
+
+
 SUBJECTS: dict[str, Subject] = {
-    each.__name__: each for each in (lost_update, third_turn, lock_order, late_timer, asyncio_event)
+    each.__name__: each for each in (lost_update, third_turn, lock_order, late_timer, asyncio_event, lost_line)
 }
-HOSTS = {"asyncio_event": "asyncio"}
+HOSTS = {"asyncio_event": "asyncio", "lost_line": "threads"}
 
 
 def replayed(subject: str, token: str) -> Run:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import random
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -76,6 +79,28 @@ async def on_asyncio(world: rw.World) -> None:
         await value.write(await value.read() + 1)
 
     await asyncio.gather(increment(), increment(), asyncio.to_thread(int))
+
+
+def in_threads(world: rw.World) -> None:
+    """A lock, a queue and a sleep."""
+    value, lock, items = world.cell(0, name="v"), threading.Lock(), queue.Queue[int]()
+
+    def increment() -> None:
+        with lock:
+            value.set(value.get() + 1)
+        items.put(1)
+
+    def wait() -> None:
+        time.sleep(1.0)
+        items.get()
+        items.get()
+
+    threads = [threading.Thread(target=function) for function in (increment, increment, wait)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    world.check(value.value == 2, "lost-update")
 
 
 async def grows(world: rw.World) -> None:
@@ -196,6 +221,12 @@ class TestContract:
     def test_on_the_asyncio_host(self, strategy: Strategy) -> None:
         """Completions are chosen, callbacks are not."""
         found = rw.explore(on_asyncio, strategy=strategy, schedules=40, host="asyncio")
+        assert (found.failures, found.unknowns) == (0, 0)
+
+    @each
+    def test_on_the_thread_host(self, strategy: Strategy) -> None:
+        """Real threads: nothing is lost under a lock, and every schedule ends."""
+        found = rw.explore(in_threads, strategy=strategy, schedules=40, host="threads")
         assert (found.failures, found.unknowns) == (0, 0)
 
     @each

@@ -10,13 +10,14 @@ import pytest
 import trio
 
 from racewindow.errors import Unsupported, UsageError
+from racewindow.implementations import DESIGNS
 from racewindow.servers import ServerClient, connect, start
 from racewindow.sessions.implementation import Refused
 
 from .conftest import Serving
 
 
-@pytest.fixture(params=["reference", "path-lock", "copy-on-write", "locked-intent"])
+@pytest.fixture(params=["reference", *(design.name for design in DESIGNS)])
 def server(request: pytest.FixtureRequest, design: Serving, reference: Serving) -> Serving:
     return reference if request.param == "reference" else partial(design, request.param)
 

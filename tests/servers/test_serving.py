@@ -104,8 +104,8 @@ class TestCommand:
         [
             (["no-such-design", "ROOT"], "no implementation"),
             (["openai-agents", "ROOT"], "runs on asyncio"),
-            (["path-lock", "ROOT", "--latency", "soon"], "--latency 'soon'"),
-            (["path-lock", "ROOT", "--latency", "*=-1"], "0 or more"),
+            (["path-lock", "ROOT", "--latency", "soon"], "'soon' is no latency"),
+            (["path-lock", "ROOT", "--latency", "*=-1"], "less than no time"),
             (["path-lock", "ROOT", "--port", "99999"], "from 0 to 65535"),
             (["path-lock", os.devnull], "cannot serve"),
         ],

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from racewindow.charts import _style
+from racewindow.charts._arrivals import arrivals as arrivals_chart
+from racewindow.charts._crashes import crash_atlas
 from racewindow.charts._matrix import counts
 from racewindow.charts._timeline_svg import timeline_svg
 from racewindow.charts._timeline_text import timeline_text
 from racewindow.charts._windows import atlas
-from racewindow.frames import MATRIX, RIBBON, WINDOWS, Timeline, conform, kinds, require, spans, tally, widths
+from racewindow.frames import (
+    ARRIVALS,
+    CRASHES,
+    MATRIX,
+    RIBBON,
+    VERDICTS,
+    WINDOWS,
+    Timeline,
+    arrivals_frame,
+    conform,
+    crash_points,
+    crashes_frame,
+    kinds,
+    require,
+    spans,
+    tally,
+    widths,
+)
 
 TEMPLATES = Path(__file__).with_name("templates")
+
+# Bytes of stories, as text and drawn (which takes five times as much): the page has to stay small enough to be mailed.
+STORIES_MOST = 2_600_000
 
 # The colours of the chart that must follow the page into the dark.
 _VARIABLES = {
@@ -49,6 +74,8 @@ def report(
     timelines: Mapping[str, Timeline],
     implementations: Mapping[str, str],
     scenarios: Mapping[str, str],
+    crashes: pd.DataFrame | None = None,
+    arrivals: pd.DataFrame | None = None,
     drawn: pd.DataFrame | None = None,
 ) -> str:
     """Write a comparison as one self-contained HTML page.
@@ -61,6 +88,8 @@ def report(
         timelines: the story behind a token; cells of the matrix and of the table of widths link to it.
         implementations: one line about each implementation, by name.
         scenarios: text of each scenario, by name.
+        crashes: cells of crash maps, with the columns `racewindow.frames.CRASHES`.
+        arrivals: probabilities, with the columns `racewindow.frames.ARRIVALS`, of one scenario, topology and granularity.
         drawn: the gaps that the atlas shows, where all of ``windows`` would be too many; the table of widths has all.
 
     Raises:
@@ -72,7 +101,10 @@ def report(
     require(matrix, MATRIX, "report (matrix)")
     require(windows, WINDOWS, "report (windows)")
     matrix, windows = conform(matrix, MATRIX, "matrix"), conform(windows, WINDOWS, "windows")
+    struck = crashes_frame() if crashes is None else conform(crashes, CRASHES, "report (crashes)")
+    came = arrivals_frame() if arrivals is None else conform(arrivals, ARRIVALS, "report (arrivals)")
     measured = widths(windows)
+    timelines, drawings = _that_fit(matrix, timelines)
     rest = _without_story(matrix, timelines)
     anchors = {token: _anchor(token) for token in (*timelines, *(row["token"] for row in rest))}
     bounds = [bound for bound in dict.fromkeys(matrix["bound"]) if bound]
@@ -89,13 +121,18 @@ def report(
         summary=[(str(name), _plain(value)) for name, value in summary.items()],
         names=list(dict.fromkeys(matrix["implementation"].astype("str"))),
         rows=_rows(matrix, anchors, bounds),
+        overview=_overview(matrix, anchors),
         bound=bounds[0] if len(bounds) == 1 else "",
-        key=_key(matrix, windows),
+        key=_key(matrix, windows, struck, came),
         charts=_charts(windows if drawn is None else conform(drawn, WINDOWS, "windows"), scenarios),
+        crash_charts=_crash_charts(struck),
+        crashes=_crashes(struck, anchors),
+        arrival_charts=_arrival_charts(came),
+        arrivals=_arrivals(came, anchors),
         widths=_widths(measured, spans(windows), anchors),
         implementations=_implementations(matrix, measured, implementations),
         scenarios=list(scenarios.items()),
-        timelines=[_timeline(token, timeline, anchors[token]) for token, timeline in timelines.items()],
+        timelines=[_timeline(token, story, drawings, anchors) for token, story in timelines.items()],
         rest=[row | {"anchor": anchors[row["token"]]} for row in rest],
     )
 
@@ -166,8 +203,40 @@ def _rows(matrix: pd.DataFrame, anchors: Mapping[str, str], bounds: Sequence[str
     return list(rows.values())
 
 
-def _key(matrix: pd.DataFrame, windows: pd.DataFrame) -> list[tuple[str, str]]:
-    found = [*matrix["violation"].astype("str"), *windows["violation"].astype("str").unique()]
+def _overview(matrix: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One row for each scenario: the worst verdict of its topologies and granularities. Empty where there is only one of these."""
+    cells: dict[str, dict[str, list[dict[Any, Any]]]] = {}
+    for cell in matrix.to_dict("records"):
+        cells.setdefault(str(cell["scenario"]), {}).setdefault(str(cell["implementation"]), []).append(cell)
+    if all(len(found) == 1 for row in cells.values() for found in row.values()):
+        return []
+    return [
+        {"scenario": scenario, "cells": {name: _worst(found, anchors) for name, found in row.items()}}
+        for scenario, row in cells.items()
+    ]
+
+
+_WORST_FIRST = ("failed", "unknown", "passed", "sampled", "proved", "not-applicable")
+assert set(_WORST_FIRST) == set(VERDICTS)
+
+
+def _worst(found: Sequence[Mapping[Any, Any]], anchors: Mapping[str, str]) -> dict[str, Any]:
+    worst = min((str(cell["verdict"]) for cell in found), key=_WORST_FIRST.index)
+    like = [cell for cell in found if cell["verdict"] == worst]
+    broken = dict.fromkeys(kind for cell in like for kind in kinds(cell["violation"])) if worst == "failed" else {}
+    applicable = sum(cell["verdict"] != "not-applicable" for cell in found)
+    return {
+        "verdict": worst,
+        "mark": _MARKS[worst],
+        "word": _WORDS[worst],
+        "broken": [_style.meaning(kind) for kind in broken],
+        "counts": f"in {len(like)} of {applicable}" if len(like) < applicable else "",
+        "anchor": anchors.get(like[0]["token"], ""),
+    }
+
+
+def _key(*frames: pd.DataFrame) -> list[tuple[str, str]]:
+    found = [violation for frame in frames for violation in frame["violation"].astype("str").unique()]
     present = dict.fromkeys(kind for violation in found for kind in kinds(violation))
     return [(_style.meaning(kind), kind) for kind in present if _style.meaning(kind) != kind]
 
@@ -176,24 +245,114 @@ def _charts(windows: pd.DataFrame, scenarios: Mapping[str, str]) -> list[tuple[s
     """The atlas twice, for wide and for narrow screens: scaled text is no longer text that one can read."""
     if windows.empty:
         return []
-    return [
-        (name, _inline(_style.svg(atlas(windows, stories=scenarios, width=width)), name))
-        for name, width in (("wide", 10.2), ("narrow", 5.8))
-    ]
+    return _twice("windows", "Race-window atlas", lambda width: atlas(windows, stories=scenarios, width=width))
 
 
-def _inline(svg: str, prefix: str) -> Markup:
+def _crash_charts(struck: pd.DataFrame) -> list[tuple[str, Markup]]:
+    if struck.empty:
+        return []
+    return _twice("crashes", "Crash maps", lambda width: crash_atlas(struck, width=width))
+
+
+def _arrival_charts(came: pd.DataFrame) -> list[tuple[str, Markup]]:
+    """The curves of those that harm can come to; of the others the table is enough, for all of them lie on the axis."""
+    harmed = came[came["implementation"].isin(came.loc[came["failures"] > 0, "implementation"])]
+    if harmed.empty:
+        return []
+    shown = conform(harmed, ARRIVALS, "arrivals")
+    return _twice("arrivals", "Arrival curves", lambda width: arrivals_chart(shown, width=width))
+
+
+def _twice(name: str, meant: str, draw: Callable[[float], Figure | Axes]) -> list[tuple[str, Markup]]:
+    charts = []
+    for size, width in (("wide", 10.2), ("narrow", 5.8)):
+        drawing = draw(width)
+        charts.append((size, _inline(_style.svg(drawing, fonttype="none"), f"{name}-{size}", meant)))
+        plt.close(_style.figure_of(drawing))
+    return charts
+
+
+def _inline(svg: str, prefix: str, meant: str) -> Markup:
     """An SVG file made fit to stand inside a page: own identifiers, colours that follow the page, no namespaces."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", body)
     body = body.replace("xlink:href=", "href=")
+    # Two thirds of what matplotlib writes says nothing here: names that nobody refers to, comments, digits, room between elements.
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    body = re.sub(r"(\.\d{3})\d+", r"\1", body)
+    body = re.sub(r"\s*\n\s*", " ", body).replace("> <", "><")
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", body)
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, variable)
-    # The table of widths says the same in words, so that the picture itself needs no more than a name.
-    return Markup(body.replace("<svg ", '<svg role="img" aria-label="Race-window atlas; the table below tells it" ', 1))
+    # The table below says the same in words, so that the picture itself needs no more than a name.
+    return Markup(body.replace("<svg ", f'<svg role="img" aria-label="{meant}; the table below tells it" ', 1))
+
+
+def _crashes(struck: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One row for each ribbon: how many of its points fail, from where to where, and what breaks."""
+    found: dict[tuple[str, ...], list[dict[Any, Any]]] = {}
+    ribbon = ("implementation", "scenario", "topology", "disk", "fault", "policy", "twice")
+    for point in (crash_points(struck) if len(struck) else struck).to_dict("records"):
+        found.setdefault(tuple(str(point[name]) for name in ribbon), []).append(point)
+    rows = []
+    for (name, scenario, topology, disk, fault, policy, twice), points in found.items():
+        failing = [point for point in points if point["failing"]]
+        rows.append(
+            {
+                "implementation": name,
+                "scenario": scenario,
+                "where": f"{topology} · {disk}",
+                "fault": " ".join(part for part in (fault, policy, "twice" if twice == "True" else "") if part),
+                "failing": len(failing),
+                "points": len(points),
+                "broken": _broken(failing, anchors),
+            }
+        )
+    return rows
+
+
+def _broken(failing: Sequence[Mapping[Any, Any]], anchors: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What breaks, and at which steps: one entry for each kind of failure, with the story of its first one."""
+    found: dict[str, list[Mapping[Any, Any]]] = {}
+    for point in failing:
+        found.setdefault(point["violation"], []).append(point)
+    return [
+        {
+            "meant": ", ".join(_style.meaning(kind) for kind in kinds(violation)),
+            "steps": [
+                _breakable(step) for step in dict.fromkeys(each["before_step"] or "(at rest)" for each in points)
+            ],
+            "anchor": next((anchors[each["token"]] for each in points if each["token"] in anchors), ""),
+        }
+        for violation, points in found.items()
+    ]
+
+
+def _arrivals(came: pd.DataFrame, anchors: Mapping[str, str]) -> dict[str, Any]:
+    """Implementations by delays, and what all of them have in common."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for one in came.to_dict("records"):
+        row = rows.setdefault(
+            (one["implementation"], one["load"]), {"name": one["implementation"], "load": one["load"], "cells": {}}
+        )
+        interval = "exact" if one["exact"] else f"{one['low']:.0%} to {one['high']:.0%}".replace("%", " %")
+        row["cells"][one["delay_s"]] = {
+            "told": f"{one['failures']} of {one['schedules']}",
+            "interval": interval if one["schedules"] else "none accepted",
+            "failures": one["failures"],
+            "anchor": anchors.get(one["token"], ""),
+        }
+    first = came.iloc[0] if len(came) else None
+    return {
+        "rows": list(rows.values()),
+        "delays": sorted(set(came["delay_s"].tolist())),
+        "where": "" if first is None else f"{first['scenario']} · {first['topology']} · {first['disk']}",
+        "confidence": "" if first is None else f"{first['confidence']:.0%}".replace("%", " %"),
+        "latencies": [str(text) for text in dict.fromkeys(came["latency"].astype("str"))],
+    }
 
 
 def _widths(measured: pd.DataFrame, found: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -240,13 +399,35 @@ def _implementations(matrix: pd.DataFrame, measured: pd.DataFrame, told: Mapping
     return lines
 
 
-def _timeline(token: str, timeline: Timeline, anchor: str) -> dict[str, Any]:
-    drawn = re.sub(r'\sxmlns="[^"]*"', "", timeline_svg(timeline))
+def _that_fit(matrix: pd.DataFrame, timelines: Mapping[str, Timeline]) -> tuple[dict[str, Timeline], dict[str, Markup]]:
+    """The stories that there is room for, those of the verdicts first; and drawings of the first ones, with the room that is left."""
+    room = STORIES_MOST
+    fit = set()
+    told = [token for token in dict.fromkeys(matrix["token"]) if token in timelines]
+    for token in dict.fromkeys([*told, *timelines]):
+        room -= len(Markup.escape(timeline_text(timelines[token]))) + 700  # what stands around it
+        if room < 0:
+            break
+        fit.add(token)
+    stories = {token: timeline for token, timeline in timelines.items() if token in fit}
+    drawings = {}
+    for token, timeline in stories.items():
+        drawn = re.sub(r'\sxmlns="[^"]*"', "", timeline_svg(timeline))
+        room -= len(drawn)
+        if room < 0:
+            break
+        drawings[token] = Markup(drawn)
+    return stories, drawings
+
+
+def _timeline(
+    token: str, timeline: Timeline, drawings: Mapping[str, Markup], anchors: Mapping[str, str]
+) -> dict[str, Any]:
     return {
-        "anchor": anchor,
+        "anchor": anchors[token],
         "title": timeline.title,
         "violation": timeline.violation,
         "replay": timeline.replay or token,
-        "svg": Markup(drawn),
+        "svg": drawings.get(token, ""),
         "text": timeline_text(timeline),
     }

@@ -189,18 +189,22 @@ def save(drawing: Figure | Axes, path: str | Path, *, dpi: int = 150) -> Path:
     return target
 
 
-def svg(drawing: Figure | Axes) -> str:
-    """The chart as SVG text, the same for the same chart: no date, and identifiers from a fixed salt."""
-    return _rendered(drawing, "svg", dpi=72).decode("utf-8")
+def svg(drawing: Figure | Axes, *, fonttype: str = "path") -> str:
+    """The chart as SVG text, the same for the same chart: no date, and identifiers from a fixed salt.
+
+    Args:
+        fonttype: ``path`` draws letters, the same everywhere; ``none`` leaves them to the reader's fonts, in a third of the room.
+    """
+    return _rendered(drawing, "svg", dpi=72, fonttype=fonttype).decode("utf-8")
 
 
-def _rendered(drawing: Figure | Axes, kind: str, *, dpi: int) -> bytes:
+def _rendered(drawing: Figure | Axes, kind: str, *, dpi: int, fonttype: str = "path") -> bytes:
     metadata: dict[str, dict[str, Any]] = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
         "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     }
     buffer = io.BytesIO()
-    with style():
+    with style(), mpl.rc_context({"svg.fonttype": fonttype}):
         figure_of(drawing).savefig(buffer, format=kind, dpi=dpi, metadata=metadata[kind])
     return buffer.getvalue()

@@ -96,17 +96,3 @@ def share(time_limit: float | None, cases: Sequence[object]) -> float | None:
     if time_limit is not None and time_limit <= 0:
         raise UsageError(f"--time-limit {time_limit}: give a positive number of seconds")
     return None if time_limit is None else time_limit / len(cases)
-
-
-def latencies(given: list[str]) -> dict[str, float]:
-    """``POINT=SECONDS`` as a mapping."""
-    means = {}
-    for text in given:
-        pattern, _, seconds = text.rpartition("=")
-        try:
-            means[pattern] = float(seconds)
-        except ValueError:
-            pattern = ""
-        if not pattern:
-            raise UsageError(f"--latency {text!r}: give a pattern of points and a mean, like '*/extract=0.1'")
-    return means

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,6 +43,13 @@ def arrivals(
     ] = 1.0,
     schedules: Annotated[int, typer.Option("--schedules", min=1, help="for each implementation, load and delay")] = 200,
     seed: Seed = 0,
+    server: Annotated[
+        list[str],
+        typer.Option(
+            "--server",
+            help="a real server beside them, as for 'racewindow server'; wall-clock seconds; may be repeated",
+        ),
+    ] = [],  # noqa: B006
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, help="worker processes; they change nothing but the time it takes")
     ] = 2,
@@ -54,10 +62,12 @@ def arrivals(
     from tqdm import tqdm
 
     from racewindow import charts, experiments
+    from racewindow.frames import ARRIVALS, concat
 
     if output is not None:
         drawable(output)
     latencies = experiments.Latencies.parse(latency, distribution)
+    delays_s = _numbers(delays)
     cases = [
         case for name in dict.fromkeys(implementations) for case in cases_of(name, scenario, [topology], [disk], "idle")
     ]
@@ -67,7 +77,7 @@ def arrivals(
     result = experiments.arrivals(
         cases,
         latencies=latencies,
-        delays_s=_numbers(delays),
+        delays_s=delays_s,
         loads=load,
         think_s=think,
         schedules=schedules,
@@ -75,22 +85,43 @@ def arrivals(
         jobs=jobs,
         progress=lambda rows, total: tqdm(rows, total=total, disable=None, leave=False),
     )
+    measured = [_measured(target, cases[0], delays_s, schedules, seed) for target in server]
+    frame = concat([result.frame, *measured], ARRIVALS)
     if as_json:
-        print_json({"arrivals": result.frame.to_dict("records")})
-    elif len(result.frame):
+        print_json({"arrivals": frame.to_dict("records")})
+    elif len(frame):
         shown = ["implementation", "load", "delay_s", "schedules", "failures", "probability", "low", "high", "exact"]
-        print(result.frame[shown].round(4).to_string(index=False))
-        for text in result.frame["latency"].cat.categories:
+        print(frame[shown].round(4).to_string(index=False))
+        for text in frame["latency"].cat.categories:
             print(f"latencies, {text}")
         token = next((token for token in result.frame["token"] if token), "")
         print(f"racewindow timeline '{token}'" if token else "no violation")
     if output is not None:
-        charts.save(charts.arrivals(result.frame), output)
+        charts.save(charts.arrivals(frame), output)
         say(f"drawn: {output}")
     if result.interrupted:
         say(f"interrupted after {len(result.frame)} rows: these are partial results")
         return INTERRUPTED
-    return VIOLATION if result.frame["failures"].any() else CLEAN
+    return VIOLATION if frame["failures"].any() else CLEAN
+
+
+def _measured(target: str, case: Any, delays_s: list[float], tries: int, seed: int) -> Any:
+    """The frame of a real server, in wall-clock seconds."""
+    import trio
+
+    from racewindow.experiments import pair_of
+    from racewindow.servers import TOKEN, name_of, reach
+    from racewindow.servers import arrivals as measure
+
+    async def run() -> Any:
+        async with reach(target, token=os.environ.get(TOKEN, "")) as fleet:
+            second = pair_of(case).intruder
+            found = await measure(
+                fleet, case.scenario, second=second, delays_s=delays_s, name=name_of(target), tries=tries, seed=seed
+            )
+            return found.frame
+
+    return trio.run(run)
 
 
 def _numbers(text: str) -> list[float]:

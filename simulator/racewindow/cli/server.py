@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,7 @@ from racewindow.sessions.scenario import Scenario
 from racewindow.sessions.stories import story
 
 if TYPE_CHECKING:
-    from racewindow.servers import Fleet, ServerResult
+    from racewindow.servers import ServerResult
 
 TRIED = ["after-completion", "free-running", "add-during-commit", "add-during-extraction"]
 
@@ -51,24 +50,16 @@ def server(
     import trio
     from tqdm import tqdm
 
-    from racewindow.servers import Pace, connect, sample, start
+    from racewindow.servers import TOKEN, Pace, name_of, reach, sample
 
     if time_limit is not None and time_limit <= 0:
         raise UsageError(f"--time-limit {time_limit}: give a positive number of seconds")
     stories: list[Scenario] = [story(text) for text in scenario]
-    token = os.environ.get("RACEWINDOW_SERVER_TOKEN", "")
-    is_url = target.startswith(("http://", "https://"))
-    name = target if is_url else target.split()[0].rpartition("/")[2]
+    name = name_of(target)
     results: list[ServerResult] = []
 
     async def run() -> None:
-        fleet: AbstractAsyncContextManager[Fleet]
-        fleet = (
-            connect(target.split(","), token=token)
-            if is_url
-            else start(target, processes=processes, token=token, extract_s=extract)
-        )
-        async with fleet as servers:
+        async with reach(target, processes=processes, token=os.environ.get(TOKEN, ""), extract_s=extract) as servers:
             for each in stories:
                 with tqdm(total=tries, desc=each.name, unit="try", file=sys.stderr, disable=None, leave=False) as bar:
                     result = await sample(

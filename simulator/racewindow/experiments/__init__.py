@@ -11,6 +11,8 @@ from racewindow.experiments._compare import compare as compare
 from racewindow.experiments._compare import prepare as prepare
 from racewindow.experiments._crashes import CrashesResult as CrashesResult
 from racewindow.experiments._crashes import crashes as crashes
+from racewindow.experiments._diff import Difference as Difference
+from racewindow.experiments._diff import diff as diff
 from racewindow.experiments._double import DoubleResult as DoubleResult
 from racewindow.experiments._double import double as double
 from racewindow.experiments._first_bug import FirstBug as FirstBug

@@ -1,4 +1,4 @@
-"""Compare: implementations x scenarios x topologies x granularities; one matrix, one atlas, one report."""
+"""Compare: implementations x scenarios x topologies x granularities; one matrix, the maps and curves, one report."""
 
 from __future__ import annotations
 
@@ -10,24 +10,39 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from racewindow.disk import Granularity
-from racewindow.errors import RacewindowError, UsageError
+from racewindow.errors import RacewindowError, Unsupported, UsageError
+from racewindow.experiments._arrivals import arrivals
 from racewindow.experiments._case_result import CaseResult
+from racewindow.experiments._crashes import crashes
 from racewindow.experiments._fuzz import fuzz
 from racewindow.experiments._intrusion import has_pair
 from racewindow.experiments._prove import prove
 from racewindow.experiments._timeline import timeline
 from racewindow.experiments._windows import windows
-from racewindow.frames import WINDOWS, Timeline, concat, conform, matrix_frame, widths
+from racewindow.frames import (
+    ARRIVALS,
+    CRASHES,
+    RIBBON,
+    WINDOWS,
+    Timeline,
+    arrivals_frame,
+    concat,
+    conform,
+    crashes_frame,
+    matrix_frame,
+    widths,
+)
 from racewindow.kernel.token import Token
 from racewindow.sessions.case import Case
 from racewindow.sessions.implementation import SessionStore
 from racewindow.sessions.scenario import Scenario, Topology
 
-if TYPE_CHECKING:
-    import pandas as pd
+RIBBONS_MOST = 96  # in one picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +56,17 @@ class Budget:
         seed: of the sampling.
         shrink_executions: schedules to run at most for the simplest failure like the one found, which is the one that is told; 0: it is
             told as it was found.
+        delays_s: virtual seconds from 'accepted' to the arrival of the second client.
+        arrivals: schedules to sample for each of these delays.
     """
 
     preemptions: int = 2
-    max_executions: int = 250
+    max_executions: int = 350
     schedules: int = 200
     seed: int = 0
     shrink_executions: int = 400
+    delays_s: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0, 3.0, 10.0)
+    arrivals: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +76,13 @@ class Comparison:
     Attributes:
         matrix: one row per scenario, topology, granularity and implementation; columns :data:`racewindow.frames.MATRIX`.
         windows: one row per gap; columns :data:`racewindow.frames.WINDOWS`.
+        crashes: one row per point of a crash map; columns :data:`racewindow.frames.CRASHES`.
+        arrivals: one row per delay; columns :data:`racewindow.frames.ARRIVALS`.
         timelines: the stories that the report tells, by token.
         implementations, scenarios: what was compared, with a line or the text for each.
         settings: budget, seed, and how long it took.
-        cases: what was compared, by the name that tokens carry.
+        stores: what was compared, by the name that tokens carry.
+        notes: maps and curves that are not there, and why.
         interrupted: the user or the time limit stopped it; what is here is what was found until then.
     """
 
@@ -70,7 +92,10 @@ class Comparison:
     implementations: dict[str, str]
     scenarios: dict[str, str]
     settings: dict[str, Any]
-    cases: dict[str, Case] = field(default_factory=dict, repr=False)
+    crashes: pd.DataFrame = field(default_factory=crashes_frame, repr=False)
+    arrivals: pd.DataFrame = field(default_factory=arrivals_frame, repr=False)
+    stores: dict[str, type[SessionStore]] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
     interrupted: bool = False
 
     @property
@@ -80,27 +105,41 @@ class Comparison:
 
     @property
     def drawn(self) -> pd.DataFrame:
-        """The gaps that one picture can show: those of the last topology and the first granularity."""
+        """The gaps that one picture can show: those of the last topology and the first granularity.
+
+        Where these are more than `RIBBONS_MOST` ribbons, the first so many of those with a window.
+        """
         frame = self.windows
         if frame.empty:
             return frame
         chosen = (frame["topology"] == self.settings["topologies"][-1]) & (frame["disk"] == self.settings["disks"][0])
-        return conform(frame[chosen], WINDOWS, "windows")
+        frame = conform(frame[chosen], WINDOWS, "windows")
+        measured = widths(frame)
+        if len(measured) <= RIBBONS_MOST:
+            return frame
+        wide = measured[measured["failing"] > 0].head(RIBBONS_MOST)
+        shown = pd.MultiIndex.from_frame(frame[list(RIBBON)].astype("object")).isin(
+            pd.MultiIndex.from_frame(wide[list(RIBBON)].astype("object"))
+        )
+        return conform(frame[shown], WINDOWS, "windows")
 
     def timeline(self, token: str) -> Timeline:
-        """The story of any cell of the matrix or the atlas.
+        """The story of any cell of the matrix, the maps or the curves.
 
         Raises:
             UsageError: the token is not of this comparison.
         """
         if token in self.timelines:
             return self.timelines[token]
-        subject = Token.parse(token).subject
-        if subject not in self.cases:
-            raise UsageError(
-                f"the token belongs to {subject!r}, which was not compared; take one from the token column of matrix or windows"
-            )
-        return timeline(self.cases[subject], token)
+
+        def resolve(name: str) -> type[SessionStore]:
+            if name not in self.stores:
+                raise UsageError(
+                    f"the token belongs to {name!r}, which was not compared; take one from the token column of a frame"
+                )
+            return self.stores[name]
+
+        return timeline(Case.named(Token.parse(token).subject, resolve), token)
 
     @property
     def summary(self) -> dict[str, object]:
@@ -110,6 +149,7 @@ class Comparison:
             "interrupted": self.interrupted,
             "implementations": self.implementations,
             "scenarios": self.scenarios,
+            "notes": list(self.notes),
             "matrix": self.matrix.to_dict("records"),
             "widths": self.widths.to_dict("records"),
         }
@@ -129,6 +169,8 @@ class Comparison:
             "summary.json": lambda path: path.write_text(json.dumps(self.summary, indent=1, default=str) + "\n"),
             "matrix.parquet": lambda path: self.matrix.to_parquet(path),
             "windows.parquet": lambda path: self.windows.to_parquet(path),
+            "crashes.parquet": lambda path: self.crashes.to_parquet(path),
+            "arrivals.parquet": lambda path: self.arrivals.to_parquet(path),
             "windows.svg": lambda path: charts.save(figure, path),
             "windows.png": lambda path: charts.save(figure, path),
             "matrix.png": lambda path: charts.save(charts.matrix(self.matrix), path),
@@ -147,9 +189,12 @@ class Comparison:
 
         return charts.report(
             title="Race windows of session stores",
-            summary={**self.settings, "interrupted": self.interrupted},
+            summary={**self.settings, "interrupted": self.interrupted}
+            | ({"left out": self.notes} if self.notes else {}),
             matrix=self.matrix,
             windows=self.windows,
+            crashes=self.crashes,
+            arrivals=self.arrivals,
             timelines=self.timelines,
             implementations=self.implementations,
             scenarios=self.scenarios,
@@ -168,6 +213,8 @@ def compare(
     *,
     topologies: Sequence[Topology] = ("same-store", "separate-stores"),
     disks: Sequence[Granularity] = ("suspending", "atomic"),
+    crashed: Scenario | None = None,
+    arrived: Scenario | None = None,
     budget: Budget | None = None,
     jobs: int = 1,
     time_limit_s: float | None = None,
@@ -179,13 +226,15 @@ def compare(
         implementations: the columns.
         scenarios: the rows, each in every topology and granularity.
         topologies, disks: which.
+        crashed: the story to map crashes of a process in (:func:`crashes`), in the first topology and granularity; None: no such map.
+        arrived: the story to ask for arrivals (:func:`arrivals`), in the last topology and the first granularity; None: no such curves.
         budget: for each cell.
         jobs: worker processes; the result does not depend on it.
         time_limit_s: wall-clock seconds after which no further cell is waited for; what there is until then is returned.
         progress: wraps the iterable of results, with its length, to show progress.
 
     Raises:
-        UsageError: nothing to compare.
+        UsageError: nothing to compare, or nobody in ``arrived`` comes after a commit.
     """
     import joblib
 
@@ -205,22 +254,36 @@ def compare(
         for disk in disks
         for implementation in implementations
     ]
-    work = (joblib.delayed(examine)(case, budget) for case in cases)
+    whole = [implementation for implementation in implementations if not implementation.mutant]
+    asked = [(examine, case) for case in cases]
+    if crashed is not None:
+        asked += [
+            (_map_crashes, Case(implementation=each, scenario=crashed, topology=topologies[0], disk=disks[0]))
+            for each in whole
+        ]
+    if arrived is not None:
+        asked += [
+            (_draw_arrivals, Case(implementation=each, scenario=arrived, topology=topologies[-1], disk=disks[0]))
+            for each in whole
+        ]
+    work = (joblib.delayed(ask)(case, budget) for ask, case in asked)
     results: Iterable[Any] = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(work)
     cells: list[Cell] = []
     interrupted = False
     try:
-        for cell in progress(results, len(cases)) if progress else results:
+        for cell in progress(results, len(asked)) if progress else results:
             cells.append(cell)
-            late = time_limit_s is not None and time.monotonic() - started > time_limit_s and len(cells) < len(cases)
+            late = time_limit_s is not None and time.monotonic() - started > time_limit_s and len(cells) < len(asked)
             if cell.interrupted or late:
                 interrupted = True
                 break
     except KeyboardInterrupt:
         interrupted = True
     return Comparison(
-        matrix=matrix_frame(cell.row for cell in cells),
+        matrix=matrix_frame(cell.row for cell in cells if cell.row is not None),
         windows=concat((cell.windows for cell in cells if cell.windows is not None), WINDOWS),
+        crashes=concat((cell.crashes for cell in cells if cell.crashes is not None), CRASHES),
+        arrivals=concat((cell.arrivals for cell in cells if cell.arrivals is not None), ARRIVALS),
         timelines={token: story for cell in cells for token, story in cell.timelines.items()},
         implementations={each.name: each.summary() for each in implementations},
         scenarios={scenario.name: scenario.text for scenario in scenarios},
@@ -232,21 +295,27 @@ def compare(
             "schedules": budget.schedules,
             "seed": budget.seed,
             "shrink_executions": budget.shrink_executions,
+            "crashes": "none" if crashed is None else crashed.name,
+            "arrivals": "none" if arrived is None else f"{arrived.name}, {budget.arrivals} schedules for each delay",
             "time": "idle",
             "seconds": round(time.monotonic() - started, 1),
         },
-        cases={case.name: case for case in cases},
+        stores={each.name: each for each in implementations},
+        notes=tuple(cell.note for cell in cells if cell.note),
         interrupted=interrupted,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What one worker sends back: plain values, nothing of the implementation."""
+    """What one worker sends back: plain values, nothing of the implementation; what was not asked of it is None."""
 
-    row: dict[str, object]
-    windows: pd.DataFrame | None
-    timelines: dict[str, Timeline]
+    row: dict[str, object] | None = None
+    windows: pd.DataFrame | None = None
+    crashes: pd.DataFrame | None = None
+    arrivals: pd.DataFrame | None = None
+    timelines: dict[str, Timeline] = field(default_factory=dict)
+    note: str = ""
     interrupted: bool = False
 
 
@@ -269,7 +338,7 @@ def examine(case: Case, budget: Budget) -> Cell:
         timelines = {str(told["token"]): result.timeline()} if result.token else {}
     except RacewindowError as error:
         row = CaseResult(case=case, verdict="unknown", reason=f"{type(error).__name__}: {error}").row
-        return Cell(row=row, windows=None, timelines={})
+        return Cell(row=row)
     mapped = has_pair(case) and not case.implementation.mutant and result.verdict != "not-applicable"
     drawn = None
     if mapped and not result.interrupted:
@@ -282,9 +351,35 @@ def examine(case: Case, budget: Budget) -> Cell:
     return Cell(row=told, windows=drawn, timelines=timelines, interrupted=result.interrupted)
 
 
+def _map_crashes(case: Case, budget: Budget) -> Cell:
+    """What a crash of the process does at every point of a story."""
+    try:
+        result = crashes(case)
+        told = {token: result.timeline(token) for token in _one_of_each_kind(result.frame)}
+    except RacewindowError as error:
+        return Cell(note=f"no crash map of {case.implementation.name}: {error}")
+    why = result.not_applicable or result.reason
+    note = (
+        f"no{'' if result.not_applicable else ' whole'} crash map of {case.implementation.name}: {why}" if why else ""
+    )
+    return Cell(crashes=result.frame, timelines=told, note=note, interrupted=result.interrupted)
+
+
+def _draw_arrivals(case: Case, budget: Budget) -> Cell:
+    """How likely harm is, by the delay of a second client."""
+    if case.not_applicable:
+        return Cell(note=f"no arrivals at {case.implementation.name}: {case.not_applicable}")
+    try:
+        result = arrivals(case, delays_s=budget.delays_s, schedules=budget.arrivals, seed=budget.seed)
+        told = {token: result.timeline(token) for token in _one_of_each_kind(result.frame)}
+    except Unsupported as error:
+        return Cell(note=f"no arrivals at {case.implementation.name}: {error}")
+    return Cell(arrivals=result.frame, timelines=told, interrupted=result.interrupted)
+
+
 def _one_of_each_kind(frame: pd.DataFrame) -> Iterator[str]:
-    """The token of the first gap for each kind of failure in a map."""
-    failing = frame[frame["violation"] != ""]
+    """The first token for each kind of failure in a frame."""
+    failing = frame[(frame["violation"] != "") & (frame["token"] != "")]
     for _, group in failing.groupby("violation", sort=False, observed=True):
         yield str(group["token"].iloc[0])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import isfinite, log1p
@@ -12,7 +12,7 @@ from typing import Literal, cast, get_args
 
 from racewindow.errors import UsageError
 
-Distribution = Literal["exponential", "fixed"]
+Distribution = Literal["exponential", "fixed", "measured"]
 DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)
 
 DEFAULT_MEANS_S: Mapping[str, float] = {"*extract/answer": 2.6, "*summary": 2.6, "*fsync": 1e-3, "*": 1.5e-4}
@@ -31,7 +31,8 @@ class Latencies:
     Attributes:
         means_s: virtual seconds by pattern (``*`` and ``?`` are wild), the first fitting one holds; the default ones follow, so that
             every label has one.
-        distribution: ``exponential``, or ``fixed``: every point takes exactly its mean.
+        distribution: ``exponential``; ``fixed``: every point takes exactly its mean; or ``measured``, see :meth:`measured`.
+        durations_s: of ``measured``: what was measured, by label.
 
     Raises:
         UsageError: a mean is negative or no number, or the distribution is unknown.
@@ -39,6 +40,7 @@ class Latencies:
 
     means_s: Mapping[str, float] = field(default_factory=dict)
     distribution: Distribution = "exponential"
+    durations_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for pattern, mean in self.means_s.items():
@@ -46,11 +48,33 @@ class Latencies:
                 raise UsageError(
                     f"latency of {pattern!r} is {mean!r}: no step takes less than no time; give virtual seconds, 0 or more"
                 )
+        if (self.distribution == "measured") != bool(self.durations_s):
+            raise UsageError(
+                "measured latencies are made of what was measured: Latencies.measured({label: seconds, ...})"
+            )
         if self.distribution not in DISTRIBUTIONS:
             raise UsageError(
                 f"unknown distribution {self.distribution!r} of latencies: use {' or '.join(DISTRIBUTIONS)}"
             )
         object.__setattr__(self, "means_s", {**self.means_s, **_missing(self.means_s)})
+
+    @classmethod
+    def measured(cls, durations_s: Mapping[str, Sequence[float]], *, other_s: float = 0.0) -> Latencies:
+        """What points took, as somebody measured it: each takes as long as one of those with its label did, drawn at random.
+
+        Args:
+            durations_s: seconds by label; those that nobody saw are left out.
+            other_s: what any other point takes.
+
+        Raises:
+            UsageError: nothing was measured, or a duration is negative or no number.
+        """
+        seen = {label: tuple(map(float, durations)) for label, durations in durations_s.items() if len(durations)}
+        for label, durations in seen.items():
+            if not all(isfinite(duration) and duration >= 0 for duration in durations):
+                raise UsageError(f"durations of {label!r}: give seconds, 0 or more")
+        means = {label: sum(durations) / len(durations) for label, durations in seen.items()}
+        return cls(means_s={**means, "*": other_s}, distribution="measured", durations_s=seen)
 
     @classmethod
     def parse(cls, texts: list[str], distribution: str = "exponential") -> Latencies:
@@ -82,6 +106,9 @@ class Latencies:
         return self.means_s[self.pattern(label)]
 
     def __str__(self) -> str:
+        if self.distribution == "measured":
+            count = sum(map(len, self.durations_s.values()))
+            return f"measured: {count} durations of {len(self.durations_s)} kinds of step"
         means = ", ".join(f"{_told(pattern)} {_seconds(mean)}" for pattern, mean in self.means_s.items())
         return f"{self.distribution}: {means}"
 
@@ -114,13 +141,20 @@ class Draws:
         """What this point of this client takes."""
         pattern = self._latencies.pattern(label)
         mean = self._latencies.means_s[pattern]
-        if self._latencies.distribution == "fixed":
+        if self._latencies.distribution == "fixed" or mean == 0:
             return mean
+        measured = self._latencies.durations_s.get(pattern)
+        if measured is not None:
+            return measured[int(self._uniform(client, pattern) * len(measured))]
         return self.exponential(client, pattern, mean)
 
     def exponential(self, client: str, what: str, mean_s: float) -> float:
         """An exponential duration of this mean, for the next such thing of this client."""
+        return -mean_s * log1p(-self._uniform(client, what))
+
+    def _uniform(self, client: str, what: str) -> float:
+        """A number from 0 to 1 (excluded), the same for the n-th such thing of this client whatever else happens."""
         self._counts[client, what] += 1
         text = f"{self._start}:{client}:{what}:{self._counts[client, what]}"
         number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 11
-        return -mean_s * log1p(-number / 2**53)
+        return number / 2**53

@@ -19,23 +19,34 @@ from racewindow.sessions.implementation import Environment
 from racewindow.sessions.invariants.committed_once import archived_twice
 
 
+class _Stage:
+    """Where a schedule is played.
+
+    Apart from :class:`_Watch`, because the schedule holds on to whom it was shown to. What that one notes would be a part of what the
+    program remembers, so that it would never come to stand where it stood, and no livelock would be seen.
+    """
+
+    env: Environment | None = None
+
+    def set_up(self, env: Environment) -> None:
+        self.env = env
+
+
 class _Watch:
     """Follows a token, and looks into the storage before every step."""
 
     every_step = True
 
-    def __init__(self, case: Case, search: ReplaySearch) -> None:
+    def __init__(self, case: Case, search: ReplaySearch, stage: _Stage) -> None:
         self._case = case
         self._search = search
-        self.env: Environment | None = None
+        self._stage = stage
         self.seen: dict[int, Observation] = {}
 
-    def set_up(self, env: Environment) -> None:
-        self.env = env
-
     def choose(self, enabled: list[Task], current: int) -> int:
-        if self.env is not None:
-            self.seen[self.env.world.step] = self._case.observe(self.env)
+        env = self._stage.env
+        if env is not None:
+            self.seen[env.world.step] = self._case.observe(env)
         return self._search.choose(enabled, current)
 
 
@@ -59,8 +70,9 @@ def replay_and_tell(case: Case, token: str | Token, *, strict: bool = True) -> t
     token = check_token(token, name=case.name, checksum=case.checksum, strict=strict)
     search = Replay(token.segments, strict).search(0)
     search.begin(0)
-    watch = _Watch(case, search)
-    subject = case.subject(watch.set_up)
+    stage = _Stage()
+    watch = _Watch(case, search, stage)
+    subject = case.subject(stage.set_up)
     run = run_on(case.implementation.host, lambda engine: engine.execute(subject, watch, case.limits))
     replayed(run, token, strict=strict)
     return run, _tell(case, token, run, watch.seen)

@@ -7,6 +7,8 @@ and not a ``KeyError``. One module for each experiment.
 
 from racewindow.frames._arrivals import ARRIVALS as ARRIVALS
 from racewindow.frames._arrivals import arrivals_frame as arrivals_frame
+from racewindow.frames._changes import CHANGES as CHANGES
+from racewindow.frames._changes import changes_frame as changes_frame
 from racewindow.frames._closing import CLOSINGS as CLOSINGS
 from racewindow.frames._closing import closings_frame as closings_frame
 from racewindow.frames._columns import BLOCKED as BLOCKED

@@ -9,6 +9,7 @@ from racewindow.kernel.run import Step as Step
 from racewindow.kernel.task import Point as Point
 from racewindow.kernel.task import Process as Process
 from racewindow.kernel.task import Task as Task
+from racewindow.kernel.thread_host import Threads as Threads
 from racewindow.kernel.token import Segment as Segment
 from racewindow.kernel.token import Token as Token
 from racewindow.kernel.token import token_of as token_of

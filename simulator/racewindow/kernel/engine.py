@@ -9,11 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from math import inf
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from racewindow.errors import InvariantViolation, RacewindowError
+from racewindow.errors import InvariantViolation, RacewindowError, UsageError
 from racewindow.kernel._memory import Memory
 from racewindow.kernel._rounds import Rounds
 from racewindow.kernel.footprint import WRITE
@@ -23,7 +25,8 @@ from racewindow.kernel.violation import Violation
 from racewindow.kernel.world import World
 
 T = TypeVar("T")
-Subject = Callable[[World], Awaitable[Any]]
+Subject = Callable[[World], Any]
+"""An async function; on the thread host, any function."""
 
 
 class Chooser(Protocol):
@@ -57,10 +60,10 @@ class Scope(ABC):
 
 
 class Event(Protocol):
-    """The part of ``trio.Event`` that both hosts have."""
+    """The part of ``trio.Event`` that all hosts have."""
 
     def set(self) -> object: ...
-    async def wait(self) -> object: ...
+    def wait(self) -> Awaitable[object]: ...
     def is_set(self) -> bool: ...
 
 
@@ -68,7 +71,8 @@ class Engine(ABC):
     """The books of the schedule that is being executed. One engine serves many schedules, one after the other."""
 
     host: str
-    point: type[Point]
+    point: Callable[..., Awaitable[None]]
+    """Makes a point, and refuses one without a label; on hosts of async code the class of points itself."""
 
     def __init__(self) -> None:
         self.observing = False  # whether the host watches what each step uses
@@ -199,12 +203,16 @@ class Engine(ABC):
                 self.fatal = leaf  # our own errors and interrupts are the caller's business, never a verdict
         if self.fatal is None and not self.violations:
             leaf = leaves[0]
-            self.violations.append(Violation(kind=type(leaf).__name__, detail=str(leaf) or repr(leaf), step=self.step))
+            self.violations.append(Violation(kind=type(leaf).__name__, detail=self.text_of(leaf), step=self.step))
         self.stop()
 
     def stop(self) -> None:
         """The schedule is over when the running step is."""
         self.stopping = self.disturbed = True
+
+    def text_of(self, error: BaseException) -> str:
+        """What a violation says of an exception: the same in every run."""
+        return str(error) or repr(error)
 
     def interrupt(self, where: str) -> bool:
         """The running step takes too long, another thread says: the schedule is over with it. False: it ended meanwhile."""
@@ -334,11 +342,11 @@ class Engine(ABC):
     # -- what hosts provide --------------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def together(self, functions: tuple[Callable[[], Awaitable[Any]], ...]) -> None: ...
+    def together(self, functions: tuple[Callable[[], Any], ...]) -> Awaitable[None]: ...
     @abstractmethod
     def start(
         self,
-        function: Callable[[], Awaitable[Any]],
+        function: Callable[[], Any],
         name: str,
         process: Process | None,
         operation: str | None,
@@ -349,11 +357,48 @@ class Engine(ABC):
     @abstractmethod
     def scope(self) -> Scope: ...
     @abstractmethod
-    async def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> Awaitable[None]: ...
     @abstractmethod
     def now(self) -> float: ...
     @abstractmethod
-    async def quiet(self, within_s: float) -> None: ...
+    def quiet(self, within_s: float) -> Awaitable[None]: ...
+
+    def wait(self, event: Event, label: str) -> Awaitable[object]:
+        """Wait for an event under a label of one's own."""
+        return self._wait(event, label)
+
+    async def _wait(self, event: Event, label: str) -> object:
+        task = self.current
+        assert task is not None, "somebody waits, so a task runs"
+        task.waits_for = label
+        try:
+            return await event.wait()
+        finally:
+            task.waits_for = ""
+
+    def stop_at(self, label: str, reads: tuple[str, ...] | None, writes: tuple[str, ...] | None) -> None:
+        """A point for synchronous code.
+
+        Raises:
+            UsageError: this host runs async code.
+        """
+        raise UsageError(
+            f"{label!r} is a point in synchronous code, which needs host='threads'; in async code, 'await cell.read()' and "
+            "'await cell.write(value)'"
+        )
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Until the block ends, synchronous code makes no points."""
+        return nullcontext()
+
+    def directory(self) -> Path:
+        """An empty directory on the real disk.
+
+        Raises:
+            UsageError: calls into the real file system are no points on this host.
+        """
+        raise UsageError("world.directory() is for synchronous code, whose file operations are points: host='threads'")
+
     @abstractmethod
     def advance_clock(self, due: float) -> None:
         """Let time pass until ``due``, and the timers fire that are due then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import sniffio
@@ -12,33 +13,45 @@ import sniffio
 from racewindow.errors import UsageError
 from racewindow.kernel.asyncio_host import run_on_asyncio
 from racewindow.kernel.engine import Engine
+from racewindow.kernel.thread_host import Threads, run_on_threads
 from racewindow.kernel.trio_host import run_on_trio
 from racewindow.kernel.watchdog import watched
 
 T = TypeVar("T")
-
+Host = str | Threads
+"""A host by its name, or the thread host with options."""
 
 HOSTS: dict[str, Callable[[Callable[[Engine], Any]], Any]] = {
     "trio": run_on_trio,
     "asyncio": run_on_asyncio,
+    "threads": run_on_threads,
 }
 
 
-def run_on(host: str, driver: Callable[[Engine], T]) -> T:
+def name_of(host: Host) -> str:
+    """The name of a host, however it was given."""
+    return "threads" if isinstance(host, Threads) else host
+
+
+def run_on(host: Host, driver: Callable[[Engine], T]) -> T:
     """Call ``driver`` with an engine of that host, in a thread of its own when this one already runs an event loop.
 
     Raises:
         UsageError: there is no such host.
     """
-    if host not in HOSTS:
+    name = name_of(host)
+    if name not in HOSTS:
         raise UsageError(f"unknown host {host!r}; known hosts: {', '.join(HOSTS)}")
 
     def guarded(engine: Engine) -> T:
+        if engine.host == "threads":  # it watches its own threads, and where they wait
+            return driver(engine)
         with watched(engine):
             return driver(engine)
 
+    run: Callable[..., Any] = partial(run_on_threads, options=host) if isinstance(host, Threads) else HOSTS[name]
     if not _loop_runs_here():
-        return HOSTS[host](guarded)  # type: ignore[no-any-return]
+        return run(guarded)  # type: ignore[no-any-return]
     box: list[Any] = []
     stop, ended = threading.Event(), threading.Event()
 
@@ -48,13 +61,13 @@ def run_on(host: str, driver: Callable[[Engine], T]) -> T:
 
     def work() -> None:
         try:
-            box.extend([True, HOSTS[host](drive)])
+            box.extend([True, run(drive)])
         except BaseException as error:
             box.extend([False, error])
         finally:
             ended.set()
 
-    thread = threading.Thread(target=work, name=f"racewindow-{host}")
+    thread = threading.Thread(target=work, name=f"racewindow-{name}")
     try:
         thread.start()
         ended.wait()  # not join(): interrupted, that one takes a thread at work for ended

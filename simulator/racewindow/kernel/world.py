@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from racewindow.errors import InvariantViolation, UsageError
 from racewindow.kernel.footprint import READ, WRITE
-from racewindow.kernel.task import Point, Process, Task, resource_names
+from racewindow.kernel.task import Process, Task, resource_names
 from racewindow.kernel.violation import Violation
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ T = TypeVar("T")
 class World:
     """One schedule's world: the only argument of a subject.
 
-    Plain trio (or asyncio) code works in a subject too; the world adds labelled points, shared cells, checks and faults.
+    Plain trio (or asyncio) code works in a subject too; the world adds labelled points, shared cells, checks and faults. On the thread
+    host a subject is synchronous: there ``world.point(...)``, and whatever else is awaited elsewhere, waits when it is called.
     """
 
     __slots__ = {  # noqa: RUF023 - help() shows what is written here
@@ -39,7 +41,8 @@ class World:
     }
 
     def __init__(self, engine: Engine) -> None:
-        self.point: type[Point] = engine.point  # no method: a point is made for every step, and a call takes time
+        # No method: a point is made for every step, and a call takes time.
+        self.point: Callable[..., Awaitable[None]] = engine.point
         self._engine = engine
         self._cells = 0
 
@@ -51,7 +54,7 @@ class World:
         self._cells += 1
         return Cell(self._engine, value, name or f"cell{self._cells}")
 
-    async def together(self, *functions: Callable[[], Awaitable[Any]]) -> None:
+    def together(self, *functions: Callable[[], Any]) -> Awaitable[None]:
         """Run async functions as tasks; each is advanced to its first point, then the choice is free. Waits for all."""
         if not functions:
             raise UsageError(
@@ -63,11 +66,11 @@ class World:
                     f"together() got {function!r}, which is not a function; pass the async functions themselves, "
                     "not calls: together(f, g) or together(functools.partial(f, 1))"
                 )
-        await self._engine.together(functions)
+        return self._engine.together(functions)
 
     def start(
         self,
-        function: Callable[[], Awaitable[Any]],
+        function: Callable[[], Any],
         *,
         name: str = "",
         process: Process | None = None,
@@ -92,17 +95,12 @@ class World:
         return self._engine.start(function, name or function_name(function), process, operation, advance)
 
     def event(self) -> Event:
-        """An event of the host (``trio.Event`` or ``asyncio.Event``)."""
+        """An event of the host (``trio.Event``, ``asyncio.Event``, or one for threads)."""
         return self._engine.event()
 
-    async def wait(self, event: Event, label: str) -> None:
+    def wait(self, event: Event, label: str) -> Awaitable[object]:
         """``await event.wait()``, with a label of its own in traces and tokens."""
-        task = self.task
-        task.waits_for = label
-        try:
-            await event.wait()
-        finally:
-            task.waits_for = ""
+        return self._engine.wait(event, label)
 
     def scope(self) -> Scope:
         """A cancellable stretch: ``finished = await scope.run(f)``, and ``scope.cancel()`` from another task."""
@@ -125,13 +123,29 @@ class World:
         """Virtual seconds since the schedule began."""
         return self._engine.now()
 
-    async def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> Awaitable[None]:
         """Let virtual time pass; costs nothing."""
-        await self._engine.sleep(seconds)
+        return self._engine.sleep(seconds)
 
-    async def quiet(self, *, within_s: float = 0.0) -> None:
+    def quiet(self, *, within_s: float = 0.0) -> Awaitable[None]:
         """Wait until nothing else can run and no timer is due within ``within_s`` virtual seconds from now."""
-        await self._engine.quiet(within_s)
+        return self._engine.quiet(within_s)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Until the block ends nothing is a point: for an observer, who looks at what others share and changes nothing."""
+        with self._engine.aside():
+            yield
+
+    # -- files, on the thread host -------------------------------------------------------------------------------------
+
+    def directory(self) -> Path:
+        """A directory on the real disk that is empty when a schedule begins.
+
+        Raises:
+            UsageError: the host is not ``threads``: there, calls into the real file system are no points.
+        """
+        return self._engine.directory()
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
@@ -225,7 +239,8 @@ class World:
 
 
 class Cell(Generic[T]):
-    """A shared variable. ``read`` and ``write`` are points; ``value`` looks at it from outside of the schedule."""
+    """A shared variable. ``read`` and ``write`` are points, and so are ``get`` and ``set`` in synchronous code; ``value`` looks at it
+    from outside of the schedule."""
 
     __slots__ = ("_engine", "_name", "_value")
 
@@ -253,6 +268,16 @@ class Cell(Generic[T]):
     async def write(self, value: T) -> None:
         """A point, then the write."""
         await self._engine.point(f"{self._name}.write", (), (self._name,))
+        self._value = value
+
+    def get(self) -> T:
+        """A point, then the read. Raises UsageError in async code, where that is ``await cell.read()``."""
+        self._engine.stop_at(f"{self._name}.read", (self._name,), ())
+        return self._value
+
+    def set(self, value: T) -> None:
+        """A point, then the write. Raises UsageError in async code, where that is ``await cell.write(value)``."""
+        self._engine.stop_at(f"{self._name}.write", (), (self._name,))
         self._value = value
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from racewindow.errors import UsageError
 from racewindow.kernel.engine import Engine, Subject
-from racewindow.kernel.hosts import run_on
+from racewindow.kernel.hosts import Host, run_on
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.token import token_of
 from racewindow.search._exploration import Exploration, Found, SearchVerdict
@@ -33,7 +33,7 @@ def explore(
     strategy: Strategy | None = None,
     schedules: int | None = 1000,
     seed: int = 0,
-    host: str = "trio",
+    host: Host = "trio",
     limits: Limits | None = None,
     time_limit_s: float | None = None,
     stop_at_first: bool = False,
@@ -49,7 +49,7 @@ def explore(
         strategy: how to choose; default: random walk.
         schedules: how many at most; None: until the strategy has no more.
         seed: schedule ``i`` depends on ``(seed, i)`` only.
-        host: ``trio`` or ``asyncio``.
+        host: ``trio``, ``asyncio`` or ``threads``, or :class:`Threads` with options. On ``threads`` the subject is synchronous.
         limits: what one schedule may use up.
         time_limit_s: wall-clock seconds after which no further schedule starts.
         stop_at_first: end with the first failing schedule.
@@ -63,7 +63,7 @@ def explore(
         ReplayDiverged: the subject does not repeat itself.
     """
     limits = limits or Limits()
-    name, checksum = identify(subject, name, checksum, limits)
+    name, checksum = identify(subject, name, checksum, limits, host)
     strategy = strategy or RandomWalk()
     if schedules is None and not strategy.exhaustive and time_limit_s is None:
         raise UsageError(f"{strategy.name} never ends by itself: give schedules= or time_limit_s=")
@@ -221,7 +221,7 @@ def prove(
     preemptions: int | None = None,
     max_executions: int | None = 1_000_000,
     time_limit_s: float | None = None,
-    host: str = "trio",
+    host: Host = "trio",
     limits: Limits | None = None,
     stop_at_first: bool = True,
     name: str = "",

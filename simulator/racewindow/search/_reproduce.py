@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from racewindow.errors import ReplayDiverged, UsageError
 from racewindow.kernel.engine import Engine, Subject
-from racewindow.kernel.hosts import run_on
+from racewindow.kernel.hosts import Host, run_on
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.token import Token, outcome_of
 from racewindow.search._subject import identify
@@ -17,7 +17,7 @@ def replay(
     token: str | Token,
     *,
     strict: bool = True,
-    host: str = "trio",
+    host: Host = "trio",
     limits: Limits | None = None,
     name: str = "",
     checksum: str = "",
@@ -34,7 +34,7 @@ def replay(
         ReplayDiverged: the subject left the recorded path, or changed since.
     """
     limits = limits or Limits()
-    name, checksum = identify(subject, name, checksum, limits)
+    name, checksum = identify(subject, name, checksum, limits, host)
     token = check_token(token, name=name, checksum=checksum, strict=strict)
     search = Replay(token.segments, strict).search(0)
     search.begin(0)
@@ -99,7 +99,7 @@ def confirm_repeats(engine: Engine, subject: Subject, run: Run, token: Token, li
     second = " at ".join(after[step]) if step < len(after) else _end(again)
     raise ReplayDiverged(
         f"the subject does not repeat itself: the same schedule came to {first} at step {step} first, and to {second} the second "
-        f"time. {likely_cause(subject)}"
+        f"time. {likely_cause(subject, engine.host)}"
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from racewindow.kernel.task import Point, Task
 
-_JOIN = "nursery.exit"  # where a task of the trio host stands while it waits for a nursery
+_JOIN = ("nursery.exit", "join")  # where a task of the trio host, or a thread, stands while it waits for others
 
 
 class Node:

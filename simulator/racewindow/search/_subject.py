@@ -9,6 +9,7 @@ from typing import Any
 
 from racewindow.errors import UsageError
 from racewindow.kernel.engine import Subject, function_name
+from racewindow.kernel.hosts import Host, name_of
 from racewindow.kernel.run import Limits
 
 NOT_REPEATED = (
@@ -18,13 +19,13 @@ NOT_REPEATED = (
 """What makes a subject behave differently in the same schedule."""
 
 
-def identify(subject: Subject, name: str, checksum: str, limits: Limits) -> tuple[str, str]:
+def identify(subject: Subject, name: str, checksum: str, limits: Limits, host: Host = "trio") -> tuple[str, str]:
     """The name and checksum of a subject, where they are not given.
 
     Raises:
-        UsageError: it is not an async function.
+        UsageError: it is not an async function, or, for the thread host, no function at all.
     """
-    check_subject(subject)
+    check_subject(subject, host)
     name = name or function_name(subject)
     return name, checksum or subject_checksum(name, _definition(subject), limits)
 
@@ -42,7 +43,9 @@ def _definition(subject: Subject) -> str:
         return function_name(subject)
 
 
-def check_subject(subject: Any) -> None:
+def check_subject(subject: Any, host: Host = "trio") -> None:
+    if name_of(host) == "threads" and callable(subject):
+        return
     function = subject
     while isinstance(function, partial):
         function = function.func
@@ -51,5 +54,5 @@ def check_subject(subject: Any) -> None:
     if not inspect.iscoroutinefunction(function):
         raise UsageError(
             f"the subject must be an async function that takes a world, not {subject!r}; write 'async def subject(world): ...' "
-            "and pass the function itself (a session case goes to racewindow.experiments)"
+            "and pass the function itself (synchronous code needs host='threads', a session case goes to racewindow.experiments)"
         )

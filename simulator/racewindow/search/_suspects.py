@@ -21,13 +21,19 @@ _CALLS = {
 }
 
 
-def likely_cause(subject: Subject) -> str:
+_CONTROLLED = {
+    "threads": re.compile(r"time\.\w+|(threading\.)?(Thread|Timer)|(concurrent\.futures\.)?ThreadPoolExecutor"),
+}
+"""What is no cause on a host, for there it is the kernel's."""
+
+
+def likely_cause(subject: Subject, host: str) -> str:
     """A sentence that names what the subject uses of the usual causes; where it uses none, all of them."""
-    found = list(dict.fromkeys(_suspects(subject)))
+    found = list(dict.fromkeys(_suspects(subject, _CONTROLLED.get(host))))
     return f"Likely cause: it uses {' and '.join(found)}" if found else NOT_REPEATED
 
 
-def _suspects(subject: Subject) -> Iterator[str]:
+def _suspects(subject: Subject, controlled: re.Pattern[str] | None) -> Iterator[str]:
     while isinstance(subject, partial):
         subject = subject.func
     try:
@@ -39,6 +45,8 @@ def _suspects(subject: Subject) -> Iterator[str]:
             yield f"the order of a set ({ast.unparse(node)})"
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
+            if controlled is not None and controlled.fullmatch(called):
+                continue
             for cause, pattern in _CALLS.items():
                 if re.fullmatch(pattern, called):
                     yield f"{cause} ({called}())"

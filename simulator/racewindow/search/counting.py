@@ -15,7 +15,7 @@ from typing import Literal
 from racewindow.errors import ReplayDiverged, Unsupported, UsageError
 from racewindow.kernel.engine import Engine, Subject
 from racewindow.kernel.footprint import footprint_of, joined_by, stepped_unasked
-from racewindow.kernel.hosts import run_on
+from racewindow.kernel.hosts import Host, run_on
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.task import Point, Task
 from racewindow.search._shape import Shape, diverged, shape_of
@@ -228,7 +228,7 @@ def count(
     *,
     states_max: int = 20_000,
     time_limit_s: float | None = None,
-    host: str = "trio",
+    host: Host = "trio",
     limits: Limits | None = None,
     name: str = "",
     checksum: str = "",
@@ -246,7 +246,7 @@ def count(
         ReplayDiverged: the subject does not repeat itself.
     """
     limits = limits or Limits()
-    name, _ = identify(subject, name, checksum, limits)
+    name, _ = identify(subject, name, checksum, limits, host)
     if states_max < 1:
         raise UsageError(f"states_max={states_max}: there is at least one state")
     started = time.monotonic()

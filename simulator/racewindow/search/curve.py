@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from racewindow.errors import ReplayDiverged, Unsupported, UsageError
 from racewindow.kernel.engine import Engine, Subject
-from racewindow.kernel.hosts import run_on
+from racewindow.kernel.hosts import Host, run_on
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.task import UNASKED, Task
 from racewindow.kernel.token import Token
@@ -69,7 +69,7 @@ def probability_curve(
     states_max: int = 20_000,
     schedules: int = 200,
     seed: int = 0,
-    host: str = "trio",
+    host: Host = "trio",
     limits: Limits | None = None,
     name: str = "",
     checksum: str = "",

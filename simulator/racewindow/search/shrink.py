@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from racewindow.errors import UsageError
 from racewindow.kernel.engine import Engine, Subject
-from racewindow.kernel.hosts import run_on
+from racewindow.kernel.hosts import Host, run_on
 from racewindow.kernel.run import Limits, Run
 from racewindow.kernel.token import Segment, Token, token_of
 from racewindow.kernel.violation import Violation
@@ -89,7 +89,7 @@ def shrink(
     failure: str | Token | Found,
     *,
     max_executions: int = EXECUTIONS,
-    host: str = "trio",
+    host: Host = "trio",
     limits: Limits | None = None,
     name: str = "",
     checksum: str = "",
@@ -107,7 +107,7 @@ def shrink(
         ReplayDiverged: the subject does not follow the token, or does not repeat itself.
     """
     limits = limits or Limits()
-    name, checksum = identify(subject, name, checksum, limits)
+    name, checksum = identify(subject, name, checksum, limits, host)
     token = token_to_shrink(failure, name=name, checksum=checksum)
 
     def drive(engine: Engine) -> Shrunk:

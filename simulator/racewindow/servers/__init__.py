@@ -3,9 +3,14 @@
 Needs the ``server`` extra.
 """
 
+from racewindow.servers._arrivals import ServerArrivals as ServerArrivals
+from racewindow.servers._arrivals import arrivals as arrivals
 from racewindow.servers._client import ServerClient as ServerClient
+from racewindow.servers._fleet import TOKEN as TOKEN
 from racewindow.servers._fleet import Fleet as Fleet
 from racewindow.servers._fleet import connect as connect
+from racewindow.servers._fleet import name_of as name_of
+from racewindow.servers._fleet import reach as reach
 from racewindow.servers._fleet import start as start
 from racewindow.servers._sample import ServerResult as ServerResult
 from racewindow.servers._sample import Try as Try

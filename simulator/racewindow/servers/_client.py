@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from racewindow.sessions.history import Archive, ArchiveState, Observation
 from racewindow.sessions.implementation import Refused
 
 _API = "/api/v1"
+_KEPT = 2_000
 _STATES: dict[str, ArchiveState] = {
     "accepted": "pending",
     "running": "pending",
@@ -34,6 +37,9 @@ class ServerClient:
         url: where it listens, without a path.
         token: bearer token, where it asks for one.
         timeout_s: for one answer, in seconds.
+
+    Attributes:
+        overheads_s: of the newest requests, the seconds that they spent on their way: outside of what the server says it took.
     """
 
     def __init__(self, url: str, *, token: str = "", timeout_s: float = 30.0) -> None:
@@ -41,6 +47,7 @@ class ServerClient:
         # Not through a proxy of the environment: what is measured is this server.
         self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
         self.url = url
+        self.overheads_s: deque[float] = deque(maxlen=_KEPT)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -118,12 +125,15 @@ class ServerClient:
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:
         try:
+            began_s = time.monotonic()
             response = await self._http.request(method, path, json=body)
+            took_s = time.monotonic() - began_s
         except httpx.TransportError as error:
             raise Lost(f"{method} {path}: {type(error).__name__}") from error
         try:
             answer = response.json()
             if answer["status"] == "ok" and response.is_success:
+                self.overheads_s.append(max(0.0, took_s - float(answer.get("time", took_s))))
                 return answer["result"]
             reason = f"{answer['error']['code']}: {answer['error']['message']}"
         except (ValueError, KeyError, TypeError) as error:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ import trio
 from racewindow.errors import Unsupported, UsageError
 from racewindow.servers._client import ServerClient
 from racewindow.servers.ledger import EXTRACT_S, LEDGER, Ledger
+
+TOKEN = "RACEWINDOW_SERVER_TOKEN"
+"""The environment variable with the bearer token of the servers under test."""
 
 _START_S = 60.0
 _STOP_S = 10.0
@@ -179,6 +182,23 @@ async def start(command: str, *, processes: int = 1, token: str = "", extract_s:
         finally:
             with trio.CancelScope(shield=True):
                 await fleet._end()
+
+
+def reach(
+    target: str, *, processes: int = 1, token: str = "", extract_s: float = 0.0
+) -> AbstractAsyncContextManager[Fleet]:
+    """Servers as a person names them: URLs joined by commas, or a command line that starts one. Arguments and errors as above."""
+    if target.startswith(("http://", "https://")):
+        return connect(target.split(","), token=token)
+    return start(target, processes=processes, token=token, extract_s=extract_s)
+
+
+def name_of(target: str) -> str:
+    """A short name for such servers: the URL, or the program and its first words."""
+    if target.startswith(("http://", "https://")):
+        return target
+    words = [word for word in shlex.split(target) if "{" not in word and not word.startswith("-")]
+    return " ".join([word.rpartition("/")[2] for word in words[:1]] + words[1:4])
 
 
 def _free_ports(count: int) -> list[int]:

@@ -14,7 +14,7 @@ import trio
 from racewindow.errors import Unsupported, UsageError
 from racewindow.frames import matrix_frame, tries_frame
 from racewindow.kernel.violation import Violation
-from racewindow.servers._client import Lost
+from racewindow.servers._client import Failed, Lost
 from racewindow.servers._fleet import Fleet
 from racewindow.servers._trial import Pace, Trial
 from racewindow.sessions.capabilities import Capabilities
@@ -37,12 +37,14 @@ class Try:
         number: from 0.
         violations: what was broken.
         seconds: from its first request to rest.
+        accepted: whether the store said yes to the first commit that was asked for.
         delay_s: when the delayed client was to begin, in seconds after the first commit was accepted; NaN where none was delayed.
     """
 
     number: int
     violations: tuple[Violation, ...]
     seconds: float
+    accepted: bool = False
     delay_s: float = float("nan")
 
     @property
@@ -168,7 +170,7 @@ async def sample(
         seed: of the pauses. What comes of them is up to the machine.
         pace: their timing.
         at_once: tries under way at a time; those of a scenario that kills the server are made one after the other.
-        delays_s: client: seconds after the first commit was accepted at which it begins, one after the other through the tries.
+        delays_s: client: seconds after the first commit was answered at which it begins, one after the other through the tries.
         time_limit_s: wall-clock seconds.
         progress: called after each try with the number of those made.
 
@@ -202,7 +204,16 @@ async def sample(
         hit.update(reached(history, scenario.goals))
         violations = judge(history, Capabilities())
         delay_s = next(iter(delays.values()), float("nan"))
-        done.append(Try(number=number, violations=violations, seconds=time.monotonic() - started, delay_s=delay_s))
+        commits = sorted(history.of_kind("commit"), key=lambda call: call.invoked)
+        done.append(
+            Try(
+                number=number,
+                violations=violations,
+                seconds=time.monotonic() - started,
+                accepted=bool(commits) and commits[0].acknowledged,
+                delay_s=delay_s,
+            )
+        )
         if not violations:
             await fleet.client(0).delete(session)
         if progress is not None:
@@ -222,7 +233,9 @@ async def sample(
     except* KeyboardInterrupt:
         interrupted = True
     except* Lost as lost:
-        problem = f"the server went away ({lost.exceptions[0]})"
+        problem = f"the server went away ({_first(lost)})"
+    except* Failed as failed:
+        problem = f"the server failed ({_first(failed)})"
     except* (UsageError, Unsupported) as group:
         raise _first(group) from None
     if problem and not done:

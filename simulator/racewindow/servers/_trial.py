@@ -58,7 +58,7 @@ class Trial:
         session: id of a session that does not exist yet.
         pace: its timing.
         rng: of the pauses.
-        delays_s: client: seconds after the first commit was accepted at which it begins; of a client without one the pauses decide.
+        delays_s: client: seconds after the first commit was answered at which it begins; of a client without one the pauses decide.
     """
 
     def __init__(
@@ -139,6 +139,8 @@ class Trial:
             await self._reconnect(actor)
         finally:
             actor.scope = None
+            if operation.kind == "commit":
+                self._accepted.set()  # or refused: who waits for it comes all the same
 
     async def _do(self, actor: _Actor, operation: Operation, call: Call) -> None:
         client, history, session = self._client(actor), self._history, self._session
@@ -154,7 +156,6 @@ class Trial:
                 actor.task = await client.commit(session, wait=operation.wait)
                 outcome = "ok" if actor.task is not None else "skipped"
                 history.answer(call, self._now(), outcome, task=actor.task)
-                self._accepted.set()
                 return
             case "wait":
                 outcome = "skipped" if actor.task is None else "ok"

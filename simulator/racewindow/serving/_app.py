@@ -173,6 +173,8 @@ async def _refuse(_: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_ARGUMENT")
         return JSONResponse({**_error(code, str(error.detail)), "time": 0.0}, status_code=error.status_code)
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
     return JSONResponse({**_error("INTERNAL", f"{type(error).__name__}: {error}"), "time": 0.0}, status_code=500)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
@@ -17,6 +18,8 @@ from racewindow.serving._files import RealDisk
 from racewindow.serving._wall import Pace, WallEngine
 from racewindow.sessions.history import ENDED, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore, Ticket
+
+_logger = logging.getLogger("racewindow.serving")
 
 IDS = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}")
 
@@ -114,9 +117,18 @@ class Sessions:
         shutil.rmtree(self._root / served.id, ignore_errors=True)
 
     async def _start(self, id: str) -> Served:
-        return cast(Served, await self._nursery.start(self._keep, id))
+        return cast(Served, await self._nursery.start(self._keep_apart, id))
 
-    async def _keep(self, id: str, *, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED) -> None:
+    async def _keep_apart(self, id: str, *, task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED) -> None:
+        """A store whose background work fails takes its own session with it, and no other."""
+        try:
+            await self._keep(id, task_status)
+        except Exception:
+            if self._open.pop(id, None) is None:
+                raise  # it never began: whoever asked for it is told
+            _logger.exception("the store of session %s died", id)
+
+    async def _keep(self, id: str, task_status: trio.TaskStatus[Any]) -> None:
         """The life of one session's store."""
         async with trio.open_nursery() as nursery:
             engine = WallEngine(nursery, self.pace)

@@ -148,6 +148,10 @@ class WallEngine:
     def event(self) -> WallEvent:
         return WallEvent(self)
 
+    async def wait(self, event: WallEvent, label: str) -> None:
+        """Wait for an event. Labels of waits are for traces, of which there are none here."""
+        await event.wait()
+
     def now(self) -> float:
         return trio.current_time()
 
@@ -162,6 +166,9 @@ class WallEngine:
         """Nothing is reduced here."""
 
     def use(self, resource: str, how: int) -> None:
+        """Nothing is reduced here."""
+
+    def watch(self, kinds: object, trusted: object) -> None:
         """Nothing is reduced here."""
 
     def use_anything(self) -> None:

@@ -15,3 +15,6 @@ from racewindow.sessions.scenario import Operation as Operation
 from racewindow.sessions.scenario import Scenario as Scenario
 from racewindow.sessions.stories import STORIES as STORIES
 from racewindow.sessions.stories import story as story
+from racewindow.sessions.synchronous import SynchronousHandle as SynchronousHandle
+from racewindow.sessions.synchronous import SynchronousStore as SynchronousStore
+from racewindow.sessions.synchronous import SynchronousTicket as SynchronousTicket

@@ -19,6 +19,7 @@ class Capabilities:
         partial: a commit may take only a part of live.
         durable: what was acknowledged survives a power loss; else scenarios with one do not apply.
         crash: a process crash can be made to happen; else scenarios with one do not apply.
+        cancel: an operation can be cancelled; else scenarios that do so do not apply.
         storage: it keeps its data on the simulated disk; else scenarios in which the storage fails do not apply.
         queue: it hands work over in a durable queue; else scenarios in which that fails do not apply.
         context: the context of a session can be read; else scenarios that do so do not apply.
@@ -32,6 +33,7 @@ class Capabilities:
     partial: bool = False
     durable: bool = True
     crash: bool = True
+    cancel: bool = True
     storage: bool = True
     queue: bool = False
     context: bool = False
@@ -45,6 +47,7 @@ class Capabilities:
 
 _NEEDS = {
     "crash": ("crash", "its process cannot be crashed here"),
+    "cancel": ("cancel", "its operations cannot be cancelled"),
     "power-loss": ("durable", "it does not promise to survive a loss of power"),
     "storage": ("storage", "its storage cannot be made to fail here"),
     "queue": ("queue", "it has no durable queue"),

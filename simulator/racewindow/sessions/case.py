@@ -127,7 +127,8 @@ class Case:
             Unsupported: the observer itself failed. It is no part of the store under test, so that is no violation.
         """
         try:
-            return self.implementation.observe(env)
+            with env.world.aside():
+                return self.implementation.observe(env)
         except Exception as error:
             raise Unsupported(
                 f"{self.implementation.name} could not say what is in its storage: {type(error).__name__}: {error}. "

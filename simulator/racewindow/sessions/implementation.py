@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from racewindow.disk import Disk
 from racewindow.kernel.footprint import WRITE
+from racewindow.kernel.hosts import Host
 from racewindow.kernel.task import Process, Task
 from racewindow.kernel.world import World
 from racewindow.sessions.capabilities import Capabilities
@@ -123,7 +124,7 @@ class SessionStore:
 
     Attributes:
         name: on the command line, in charts and tokens.
-        host: ``trio`` or ``asyncio``.
+        host: ``trio``, ``asyncio`` or ``threads`` (see :class:`~racewindow.SynchronousStore`), or :class:`~racewindow.Threads`.
         capabilities: what it promises; only that is judged.
         watched: whether it has the world watch the attributes in which it keeps its in-memory state. If not, every step of a store
             counts for a proof as touching all of the store's memory.
@@ -132,7 +133,7 @@ class SessionStore:
     """
 
     name: ClassVar[str] = ""
-    host: ClassVar[str] = "trio"
+    host: ClassVar[Host] = "trio"
     capabilities: ClassVar[Capabilities] = Capabilities()
     watched: ClassVar[bool] = False
     mutant: ClassVar[bool] = False
