@@ -46,6 +46,7 @@ def test_the_notebooks_are_there() -> None:
         "04_crashes",
         "05_your_own_store",
         "06_search",
+        "07_real_servers",
     ]
 
 
