@@ -8,7 +8,7 @@ export OPENAI_AGENTS_DISABLE_TRACING := 1
 
 FUZZ_SECONDS ?= 20
 
-.PHONY: compare fuzz test quick exhaustive notebooks docs lint wheel lowest clean
+.PHONY: compare fuzz test quick exhaustive notebooks pages gallery docs lint wheel lowest clean
 
 compare: .venv/.run  ## compare race windows: a table, a chart and a report in out/compare
 	$(BIN)/racewindow compare
@@ -31,6 +31,12 @@ exhaustive: .venv/.dev  ## the tests that take minutes each
 notebooks: .venv/.dev
 	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout=120 \
 		--nbval-sanitize-with notebooks/nbval_sanitize.cfg -p no:randomly -o addopts= -W default
+
+pages: .venv/.dev  ## the notebooks as HTML, with the outputs they are stored with, into docs/notebooks (not under version control)
+	$(BIN)/python -m nbconvert --to html --output-dir docs/notebooks notebooks/*.ipynb
+
+gallery: .venv/.dev  ## draw every public chart, and the page that shows them, into docs/gallery
+	$(BIN)/python docs/gallery/make.py
 
 docs: .venv/.docs  ## the pages of docs/ with a reference from docstrings, to be read without a network: out/site/index.html
 	PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
@@ -71,4 +77,4 @@ lowest: ## the quick tests with the oldest supported versions of everything
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .venv-lowest dist out docs/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -83,8 +83,13 @@ def _keep(message: dict[str, Any], outputs: list[Any]) -> None:
 
 
 def _smaller(png: str) -> str:
-    """The same picture in at most 64 colours: a third of the bytes (nbval does not compare pictures, tables stand beside them)."""
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    """The same picture in at most 64 colours: a third of the bytes (nbval does not compare pictures, tables stand beside them).
+
+    By coverage of the colours there are, not by how often they are used: a small cell keeps the colour that its legend has.
+    """
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(
+        64, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
     buffer = io.BytesIO()
     image.save(buffer, "png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -38,8 +38,16 @@ def _texts(cell: dict[str, Any]) -> list[str]:
     return ["".join(text) for text in found]
 
 
-def test_the_two_notebooks_are_there() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_the_bug.ipynb", "02_race_windows.ipynb"]
+def test_the_notebooks_are_there() -> None:
+    assert [path.stem for path in NOTEBOOKS] == [
+        "01_the_bug",
+        "02_race_windows",
+        "03_designs",
+        "04_crashes",
+        "05_your_own_store",
+        "06_search",
+        "07_real_servers",
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

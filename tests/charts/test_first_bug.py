@@ -61,7 +61,7 @@ class TestFirstBug:
 
     def test_says_how_many_searches_there_were(self, survival: pd.DataFrame) -> None:
         """And what the tick at the end of a curve means."""
-        assert charts.first_bug(survival).get_xlabel() == "schedules (4 searches each; | cut off there)"
+        assert charts.first_bug(survival).get_xlabel() == "schedules\n(4 searches each; | cut off there)"
 
     def test_intervals_are_shaded_where_there_is_room(self, survival: pd.DataFrame) -> None:
         """Up to four curves, or on request."""

@@ -153,8 +153,11 @@ def _panel(ax: Axes, key: tuple[str, ...], rows: Rows, looked: Mapping[str, Look
     if not rows:
         ax.text(0.5, 0.5, "no cells", transform=ax.transAxes, ha="center", va="center", color=MUTED, size=NAME)
         return
-    told = elide(f"{scenario} · {topology}, disk={disk}", room, NUMBER)
-    for text, above, look in ((implementation, 26, _HEADING), (told, 14, {"size": NUMBER, "color": MUTED})):
+    # The heading stands above the ribbon and above the numbers beside it.
+    broad = room + max(text_width(_number(cells), NUMBER, bold=True) for _, cells in rows)
+    told = elide(f"{scenario} · {topology}, disk={disk}", broad, NUMBER)
+    name = elide(implementation, broad, _HEADING["size"], bold=True)
+    for text, above, look in ((name, 26, _HEADING), (told, 14, {"size": NUMBER, "color": MUTED})):
         ax.annotate(text, (0, 1), (0, above), xycoords="axes fraction", textcoords="offset points", **look)
     longest = max((cells for _, cells in rows), key=len)
     _phases(ax, longest)

@@ -96,7 +96,7 @@ def _panel(ax: Axes, frame: pd.DataFrame, looks: dict[str, int], *, bands: bool)
     ax.set_ylim(0, 1.02)
     ax.axhline(0.5, color=MUTED, linewidth=0.6, zorder=0)
     often = " to ".join(str(count) for count in sorted({min(searches), max(searches)})) if searches else "no"
-    ax.set_xlabel(f"schedules ({often} searches each; | cut off there)")
+    ax.set_xlabel(f"schedules\n({often} searches each; | cut off there)")
 
 
 def _half(x: Any, y: Any) -> tuple[list[float], list[float]]:
