@@ -28,6 +28,10 @@ STORES = ("reference", "commit-in-place", "copy-on-write", "path-lock")
 STORIES = ("after-completion", "free-running")
 
 
+def _quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
 def windows(width: float) -> Any:
     """Race windows of several stores in one story. A ribbon is a commit, a cell a gap; coloured and hatched is harm."""
     maps = [experiments.windows(rw.case(store, "free-running", topology="separate-stores")) for store in STORES]
@@ -161,8 +165,8 @@ begins with
 import racewindow as rw
 from racewindow import charts, experiments, frames
 
-STORES = {STORES}
-STORIES = {STORIES}
+STORES = ({_quoted(STORES)})
+STORIES = ({_quoted(STORIES)})
 ```"""
 
 
