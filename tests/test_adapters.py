@@ -50,7 +50,7 @@ class TestNewAdapter:
         made = rw.implementation(f"{adapter}:ChatLog")
         assert made.host == ("trio" if style == "trio" else style)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_it_passes_as_it_is_and_fails_without_its_lock(self, tmp_path: Path) -> None:
         """Every style, as a user runs it: pytest in an empty directory; then what the comment says about the lock is tried."""
         for style in STYLES:
@@ -367,7 +367,7 @@ class TestCheckAdapter:
         assert found.findings == (), str(found)
         assert found.checks == tuple(CHECKS)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("implementation", [Reference, *DESIGNS], ids=lambda each: str(each.name))
     def test_what_comes_with_racewindow_conforms(self, implementation: type[rw.SessionStore]) -> None:
         """A design with a race is a good adapter all the same."""

@@ -433,7 +433,7 @@ class TestBesideOthers:
         assert failure.attrib["message"] == "lost-update in schedule 2 (auto, seed 0)"
         assert f"--race-replay '{token}'" in (failure.text or "")
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_with_xdist_the_summary_is_whole_and_workers_that_do_the_same_have_other_seeds(
         self, pytester: pytest.Pytester
     ) -> None:

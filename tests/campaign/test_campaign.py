@@ -177,7 +177,7 @@ class TestResume:
         with pytest.raises(rw.UsageError, match="parts of a campaign without"):
             Folder(tmp_path, plan)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_a_driver_that_is_killed(self, tmp_path: Path) -> None:
         """SIGKILL after the third range; then the same again, on two processes."""
         story = ("fuzz", "copy-on-write", "after-completion", "--topology", "same-store", "--disk", "atomic")
@@ -239,7 +239,7 @@ class TestDeaths:
         assert done.results[2].reason == "range 6 (schedules 10 to 19 of job 2) was given up: 3 workers died of it"
         assert done.results[3].schedules == 30
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_real_processes_one_of_which_is_killed(self, tmp_path: Path) -> None:
         plan, said = plan_with(200), list[str]()
         mark = tmp_path / "died"

@@ -20,7 +20,7 @@ from racewindow.campaign import _plan as plans
 pytest.importorskip(
     "distributed", reason="a campaign on a cluster needs dask and distributed: pip install 'racewindow[cluster]'"
 )
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.filterwarnings("ignore")]
 
 
 @dataclass

@@ -143,7 +143,7 @@ class TestCommonNumbers:
         frame = arrivals(slow(), latencies=Latencies(means_s=AT_ONCE), delays_s=delays, schedules=30).frame
         assert frame["failures"].is_monotonic_decreasing
 
-    @pytest.mark.slow  # worker processes take a while to start
+    @pytest.mark.exhaustive  # worker processes take a while to start
     def test_the_same_seed_gives_the_same_frame_whatever_runs_beside_it(self) -> None:
         """In one process or two, alone or with other implementations."""
         cases = [rw.case(name, "free-running", topology="separate-stores") for name in ("path-lock", "commit-in-place")]

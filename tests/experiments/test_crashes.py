@@ -128,7 +128,7 @@ LARGER: list[tuple[str, str, CrashFault, str, Topology]] = [
 ]
 
 
-EVERY = [*SMALL, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGER)]
+EVERY = [*SMALL, *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in LARGER)]
 
 
 class TestByBruteForce:
@@ -156,7 +156,7 @@ class TestByBruteForce:
             assert merged.schedules < plain.schedules
             assert merged.frame[columns].equals(plain.frame[columns]), "the tokens too"
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_a_second_fault_strikes_at_every_point_of_the_recovery(self) -> None:
         subject = case("path-lock", "a: add m1; commit")
         frame = crashes(subject, second=True).frame
@@ -188,7 +188,7 @@ class TestCells:
             assert isinstance(run.result, History)
             assert len(run.result.crashes) == 1 + (row["second"] >= 0), "the fault fired, as often as it says"
 
-    @pytest.mark.parametrize("text", [ADD, pytest.param(COMMIT, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("text", [ADD, pytest.param(COMMIT, marks=pytest.mark.exhaustive)])
     def test_the_reference_stands_every_fault_at_every_point(self, text: str) -> None:
         for topology, fault in (
             ("same-store", "process-crash"),
@@ -202,7 +202,7 @@ class TestCells:
             assert set(result.frame["outcome"]) <= {"ok", "infeasible"}
             assert len(result.frame) > (7 if text == ADD else 30)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_the_reference_stands_a_second_crash_during_recovery(self) -> None:
         result = crashes(case("reference", ADD), fault="process-crash", second=True)
         assert (result.frame["second"] >= 0).sum() > 50
@@ -220,7 +220,7 @@ class TestCells:
         failing = result.frame[result.frame["outcome"] == "failed"]
         assert set(failing["policy"]) == {policy}
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_reordering_shows_what_losing_everything_does_not(self) -> None:
         """The rename is lost and what was written behind it survives, although that came later."""
         points = crash_points(

@@ -120,7 +120,7 @@ def case_of(name: str, scenario: str, disk: Granularity = "atomic") -> rw.Case:
 class TestCells:
     @pytest.mark.parametrize("name", [design.name for design in DESIGNS])
     @pytest.mark.parametrize("scenario", ["after-completion", "free-running"])
-    @pytest.mark.parametrize("disk", ["atomic", pytest.param("suspending", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("disk", ["atomic", pytest.param("suspending", marks=pytest.mark.exhaustive)])
     def test_every_cell_is_what_a_written_out_schedule_does(self, name: str, scenario: str, disk: Granularity) -> None:
         """The same outcome, the same violations and the same schedule, for all designs."""
         case = case_of(name, scenario, disk)
@@ -145,7 +145,7 @@ class TestCells:
         frame = double(case).frame
         assert {Token.parse(token).fingerprint for token in frame["token"]} <= ends
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("name", ["commit-in-place", "path-lock", "locked-intent"])
     def test_where_one_preemption_is_all_there_is_the_map_has_every_schedule(self, name: str) -> None:
         """Of every schedule with at most one preemption, those in which b runs in one piece while a commits are the cells of the map."""

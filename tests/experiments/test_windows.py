@@ -124,11 +124,11 @@ def case_of(name: str, scenario: str, topology: Topology = "separate-stores", di
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if BUILT_IN[name].mutant else []) for name in BUILT_IN]
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] if BUILT_IN[name].mutant else []) for name in BUILT_IN]
 )
 @pytest.mark.parametrize("scenario", ["after-completion", "free-running"])
 @pytest.mark.parametrize(
-    "topology", [pytest.param("same-handle", marks=pytest.mark.slow), "same-store", "separate-stores"]
+    "topology", [pytest.param("same-handle", marks=pytest.mark.exhaustive), "same-store", "separate-stores"]
 )
 @pytest.mark.parametrize("disk", GRANULARITIES)
 def test_every_cell_is_what_brute_force_finds(name: str, scenario: str, topology: Topology, disk: Granularity) -> None:

@@ -873,7 +873,7 @@ class TestEnds:
 
         assert results_of(subject) == {"none", "", "lost", "lost more"}
 
-    @pytest.mark.parametrize("schedules", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("schedules", [300, pytest.param(10_000, marks=pytest.mark.exhaustive)])
     def test_crashes_and_deadlocks_leak_no_thread(self, schedules: int) -> None:
         """The same few threads serve schedule after schedule."""
         most: list[int] = []

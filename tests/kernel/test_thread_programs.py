@@ -142,7 +142,7 @@ def ends_of(program: Program, spawn: bool, strategy: Any, limits: rw.Limits) -> 
 
 
 @pytest.mark.parametrize(
-    ("first", "count"), [(0, 12), pytest.param(100, 150, marks=pytest.mark.slow)], ids=["some", "many"]
+    ("first", "count"), [(0, 12), pytest.param(100, 150, marks=pytest.mark.exhaustive)], ids=["some", "many"]
 )
 def test_a_reduction_comes_to_the_same_ends(first: int, count: int) -> None:
     """Of every program that can be run in full; and with far fewer schedules."""

@@ -115,13 +115,13 @@ class TestOutcomes:
     def test_by_its_name(self) -> None:
         assert rw.search.strategy_named("states") == rw.States()
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_the_correct_store_is_proved_without_a_bound(self) -> None:
         """Two clients, a background task and a lock, in at most 400 schedules."""
         found = rw.explore(on_trio("correct"), strategy=rw.States(), schedules=400, name="correct")
         assert (found.verdict, found.complete) == ("proved", True)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_the_narrow_race_is_always_found(self) -> None:
         found = rw.explore(on_trio("narrow"), strategy=rw.States(), schedules=400, name="narrow")
         assert found.verdict == "failed"

@@ -101,7 +101,7 @@ class TestVerdicts:
 
 
 class TestProcesses:
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_two_servers_on_one_root_survive_kills(self) -> None:
         command = f"{sys.executable} -m oncestore serve {{root}} --port {{port}} --extractor racewindow.servers.ledger:extract"
 
@@ -116,7 +116,7 @@ class TestProcesses:
         assert not result.failures, result.tries
         assert len(result.tries) == 3
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_a_server_that_goes_away_leaves_partial_results(self) -> None:
         command = f"{sys.executable} -m oncestore serve {{root}} --port {{port}}"
 

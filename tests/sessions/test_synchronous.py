@@ -152,7 +152,7 @@ class TestScenarios:
         assert rw.case(Locked, "cancelled-commit").not_applicable == "its operations cannot be cancelled"
         assert rw.case(Locked, "two-commits").not_applicable == ""
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("store", [Locked, Racy])
     def test_they_conform(self, store: type[rw.SessionStore]) -> None:
         """A race is no fault of an adapter's."""
