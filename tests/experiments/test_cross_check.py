@@ -69,7 +69,7 @@ LARGER = (
     ("reference", "a: add m1 | b: commit | x: crash b", "atomic", "same-store"),
     ("reference", "a: add m1 | x: crash a", "suspending", "same-store"),
 )
-CASES = [*SMALL, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGER)]
+CASES = [*SMALL, *(pytest.param(*each, marks=pytest.mark.exhaustive) for each in LARGER)]
 
 # Too large for that: what two thousand random schedules show has to be among what the reduction shows.
 SAMPLED = (
@@ -99,7 +99,7 @@ class TestFaultsUnderTheReduction:
         subject = case("reference-without-live-fsync", "a: add m1 | x: power-loss", "atomic", "same-store")
         assert [shown(subject, strategy)[1].verdict for strategy in (rw.Bounded(None), rw.DPOR())] == ["failed"] * 2
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize(("implementation", "text", "disk", "topology"), SAMPLED)
     def test_two_thousand_random_schedules_show_nothing_new(
         self, implementation: str, text: str, disk: Granularity, topology: Topology
