@@ -15,7 +15,8 @@ compare: .venv/.run  ## compare race windows: a table, a chart and a report in o
 
 fuzz: .venv/.run  ## look for races in the reference, for FUZZ_SECONDS; what failed is kept in out/corpus, and replayed first
 	mkdir -p out
-	$(BIN)/racewindow fuzz reference --profile ci --time-limit $(FUZZ_SECONDS) --jobs 2 \
+	$(BIN)/racewindow fuzz reference after-completion --profile ci --time-limit $(FUZZ_SECONDS) --jobs 2 \
+		--topology same-store --topology separate-stores \
 		--corpus out/corpus --output text --output junit=out/races.xml
 
 test: .venv/.dev  ## all tests, notebooks included
