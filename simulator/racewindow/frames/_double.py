@@ -20,7 +20,7 @@ from racewindow.frames._columns import (
     joined,
     require,
 )
-from racewindow.frames._windows import RIBBON, RIBBON_COLUMNS
+from racewindow.frames._windows import RIBBON, RIBBON_COLUMNS, by_ribbon
 
 DOUBLE: tuple[Column, ...] = (
     *RIBBON_COLUMNS,
@@ -115,10 +115,4 @@ def matrices(frame: pd.DataFrame) -> list[tuple[dict[str, str], list[dict[str, A
             f"gap {row['gap']} with {row['intruder_steps']} steps of the intruder has two rows for {row['implementation']} in "
             f"{row['scenario']}. One matrix has one row for each: filter the frame, or drop what was joined twice."
         )
-    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for cell in cells.to_dict("records"):
-        found.setdefault(tuple(cell[name] for name in RIBBON), []).append(cell)
-    return [
-        (dict(zip(RIBBON, key, strict=True)), sorted(rows, key=lambda cell: (cell["gap"], cell["intruder_steps"])))
-        for key, rows in found.items()
-    ]
+    return by_ribbon(cells, "gap", "intruder_steps")

@@ -110,12 +110,12 @@ def widths(frame: pd.DataFrame) -> pd.DataFrame:
         not mistaken for a short one.
     """
     found = spans(frame)
-    by_ribbon: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    of_ribbon: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for span in found.to_dict("records"):
-        by_ribbon.setdefault(tuple(str(span[name]) for name in RIBBON), []).append(span)
+        of_ribbon.setdefault(tuple(str(span[name]) for name in RIBBON), []).append(span)
     rows: list[dict[str, object]] = []
     for key, cells in ribbons(frame):
-        mine = by_ribbon.get(tuple(key.values()), [])
+        mine = of_ribbon.get(tuple(key.values()), [])
         failing = [cell for cell in cells if cell["outcome"] in FAILING]
         gaps = cells[-1]["gap"] + 1
         rows.append(
@@ -154,11 +154,16 @@ def ribbons(frame: pd.DataFrame) -> list[tuple[dict[str, str], list[dict[str, An
             f"gap {row['gap']} of {row['implementation']} in {row['scenario']} ({row['topology']}, disk={row['disk']}) "
             f"has two rows. One map has one row for each gap: filter the frame to one victim and one intruder."
         )
+    return by_ribbon(frame, "gap")
+
+
+def by_ribbon(frame: pd.DataFrame, *order: str) -> list[tuple[dict[str, str], list[dict[str, Any]]]]:
+    """The rows of a frame, apart for each combination of `RIBBON`, and sorted by the columns ``order``."""
     found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for cell in frame.to_dict("records"):
         found.setdefault(tuple(cell[name] for name in RIBBON), []).append(cell)
     return [
-        (dict(zip(RIBBON, key, strict=True)), sorted(cells, key=lambda cell: cell["gap"]))
+        (dict(zip(RIBBON, key, strict=True)), sorted(cells, key=lambda cell: tuple(cell[name] for name in order)))
         for key, cells in found.items()
     ]
 
