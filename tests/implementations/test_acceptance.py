@@ -110,7 +110,7 @@ class TestFreeRunning:
         assert windows(case).widths["failing"].item() == 0
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("name", ["reference", "locked-intent"])
+    @pytest.mark.parametrize("name", ["reference", pytest.param("locked-intent", marks=pytest.mark.exhaustive)])
     def test_these_do_not_with_two_preemptions_either(self, name: str, topology: Topology, disk: Granularity) -> None:
         result = prove(case_of(name, "free-running", topology, disk))
         assert (result.verdict, result.bound) == ("proved", "preemptions<=2"), result.reason

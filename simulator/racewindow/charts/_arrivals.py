@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from racewindow.charts._ribbon import SLACK, SMALL, note, shift
+from racewindow.charts._footer import Footer
+from racewindow.charts._ribbon import SMALL
 from racewindow.charts._style import (
     BLACK,
     BLUE,
@@ -23,7 +24,6 @@ from racewindow.charts._style import (
     figure_of,
     style,
     text_width,
-    wrap,
 )
 from racewindow.errors import UsageError
 from racewindow.frames import ARRIVALS, conform, require
@@ -77,7 +77,7 @@ def arrivals(
         for panel in panels[:-1]:
             panel.set_xlabel("")
         if legend and place:
-            _legend(panels[-1], plain, place)
+            _footer(plain, place).draw(panels[-1], down=FOOT, margin=MARGIN)
         return panels[0]
 
 
@@ -88,8 +88,7 @@ def _panels(plain: pd.DataFrame, count: int, place: dict[str, int], *, legend: b
     left, gap, top = 36.0, 30.0, 24.0
     below = FOOT
     if legend and place:
-        _, rows = _columns(list(place), across)
-        below += 13.0 * rows + 8 + 10.0 * len(wrap(_caption(plain), across / SLACK, SMALL))
+        below += _footer(plain, place).height(across)
     height = top + count * _HIGH + (count - 1) * gap + below + MARGIN
     figure = plt.figure(figsize=(width, height / 72))
     panels: list[Axes] = []
@@ -153,12 +152,6 @@ def _panel(ax: Axes, frame: pd.DataFrame, load: int, place: dict[str, int]) -> N
     ax.set_title(elide(story, room - text_width(who, TITLE, bold=True), TITLE, bold=True) + who, size=TITLE, loc="left")
 
 
-def _columns(names: list[str], room: float) -> tuple[int, int]:
-    widest = max(text_width(name, TEXT) for name in names) + 44
-    columns = max(1, min(len(names), int(room // widest)))
-    return columns, -(-len(names) // columns)
-
-
 def _caption(plain: pd.DataFrame) -> str:
     schedules = sorted(set(plain.loc[~plain["exact"], "schedules"].tolist()))
     sampled = f"{schedules[0]} to {schedules[-1]}" if len(schedules) > 1 else "".join(map(str, schedules))
@@ -176,7 +169,7 @@ def _caption(plain: pd.DataFrame) -> str:
     return " ".join([*told, f"{load}Latencies, {model}. {where[:1].upper()}{where[1:]}, seed {seeds}."])
 
 
-def _legend(ax: Axes, plain: pd.DataFrame, place: dict[str, int]) -> None:
+def _footer(plain: pd.DataFrame, place: dict[str, int]) -> Footer:
     lines = [
         Line2D(
             [],
@@ -188,22 +181,4 @@ def _legend(ax: Axes, plain: pd.DataFrame, place: dict[str, int]) -> None:
         )
         for number in place.values()
     ]
-    room = figure_of(ax).get_figwidth() * 72 - 2 * MARGIN
-    left = ax.get_window_extent().x0 * 72 / figure_of(ax).dpi - MARGIN
-    columns, rows = _columns(list(place), room)
-    ax.legend(
-        lines,
-        list(place),
-        loc="upper left",
-        ncols=columns,
-        bbox_to_anchor=(0, 0),
-        bbox_transform=ax.transAxes + shift(ax, -left, -FOOT),
-        borderaxespad=0,
-        borderpad=0,
-        handlelength=3.2,
-        labelspacing=0.45,
-        columnspacing=1.4,
-        fontsize=TEXT,
-    )
-    for number, line in enumerate(wrap(_caption(plain), room / SLACK, SMALL)):
-        note(ax, line, (0, 0), (-left, -FOOT - 13.0 * rows - 6 - 10.0 * number), size=SMALL, color=MUTED, va="top")
+    return Footer(handles=list(zip(lines, place, strict=True)), caption=_caption(plain), handle=3.2, beside=44)

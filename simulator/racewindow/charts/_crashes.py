@@ -18,6 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Transform
 
+from racewindow.charts._footer import grid
 from racewindow.charts._ribbon import PLAIN, broken, filled
 from racewindow.charts._style import INK, MUTED, PAPER, Look, elide, figure_of, looks, meaning, style, text_width
 from racewindow.errors import UsageError
@@ -248,9 +249,7 @@ def _outcomes(panels: Mapping[tuple[str, ...], Rows]) -> list[str]:
 def _columns(panels: Mapping[tuple[str, ...], Rows], room: float) -> tuple[int, int]:
     """How many columns the legend has in so much room, and how many lines."""
     said = [MARKS[outcome][1] for outcome in _outcomes(panels)] + [meaning(kind) for kind in _looks_of(panels)]
-    wide = max((text_width(each, NUMBER) for each in said), default=0.0) + 46
-    columns = max(1, min(3, int(room / wide)))
-    return columns, -(-len(said) // columns)
+    return grid(said, room, size=NUMBER, beside=46, most=3)
 
 
 def _legend(

@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from racewindow.charts._ribbon import PLAIN, SLACK, SMALL, broken, note, shift
+from racewindow.charts._footer import Footer
+from racewindow.charts._ribbon import PLAIN, SMALL, broken, note
 from racewindow.charts._style import (
     DARK,
     INK,
@@ -29,7 +30,6 @@ from racewindow.charts._style import (
     meaning,
     style,
     text_width,
-    wrap,
 )
 from racewindow.errors import UsageError
 from racewindow.frames import BLOCKED, FAILING, matrices
@@ -77,7 +77,7 @@ def double(frame: pd.DataFrame, *, ax: Axes | None = None, legend: bool = True, 
             _cell(ax, cell, steps, marks, letters)
         _axes(ax, key, cells, gaps, steps)
         if legend:
-            _legend(ax, key, cells, marks, letters)
+            _footer(key, cells, marks, letters).draw(ax, down=FOOT, margin=MARGIN)
         return ax
 
 
@@ -169,12 +169,6 @@ def _caption(key: Mapping[str, str], gaps: int) -> str:
     )
 
 
-def _columns(handles: Sequence[tuple[Artist, str]], room: float) -> tuple[int, int]:
-    widest = max(text_width(label, TEXT) for _, label in handles) + 34
-    columns = max(1, min(len(handles), int(room // widest)))
-    return columns, -(-len(handles) // columns)
-
-
 FOOT = 40.0  # room for the numbers and the name of the horizontal axis
 
 
@@ -189,8 +183,7 @@ def _room(
     below = FOOT
     if legend and cells:
         marks = looks(kind for cell in cells if cell["outcome"] in FAILING for kind in broken(cell["violation"]))
-        _, rows = _columns(_handles(cells, marks, _letters(marks)), across)
-        below += 13.0 * rows + 8 + 10.0 * len(wrap(_caption(key, gaps), across / SLACK, SMALL))
+        below += _footer(key, cells, marks, _letters(marks)).height(across)
     top = 36.0
     height = top + high + below + MARGIN
     figure.set_size_inches(width, height / 72)
@@ -200,28 +193,6 @@ def _room(
     return axes
 
 
-def _legend(
-    ax: Axes, key: Mapping[str, str], cells: Cells, marks: Mapping[str, Look], letters: Mapping[str, str]
-) -> None:
-    handles = _handles(cells, marks, letters)
-    room = figure_of(ax).get_figwidth() * 72 - 2 * MARGIN
-    left = ax.get_window_extent().x0 * 72 / figure_of(ax).dpi - MARGIN
-    columns, rows = _columns(handles, room)
-    ax.legend(
-        [handle for handle, _ in handles],
-        [label for _, label in handles],
-        loc="upper left",
-        ncols=columns,
-        bbox_to_anchor=(0, 0),
-        bbox_transform=ax.transAxes + shift(ax, -left, -FOOT),
-        borderaxespad=0,
-        borderpad=0,
-        handlelength=1.6,
-        handleheight=0.9,
-        labelspacing=0.45,
-        columnspacing=1.4,
-        fontsize=TEXT,
-    )
-    gaps = _size(cells)[0]
-    for number, line in enumerate(wrap(_caption(key, gaps), room / SLACK, SMALL)):
-        note(ax, line, (0, 0), (-left, -FOOT - 13.0 * rows - 6 - 10.0 * number), size=SMALL, color=MUTED, va="top")
+def _footer(key: Mapping[str, str], cells: Cells, marks: Mapping[str, Look], letters: Mapping[str, str]) -> Footer:
+    caption = _caption(key, _size(cells)[0])
+    return Footer(handles=_handles(cells, marks, letters), caption=caption, handle=1.6, beside=34)

@@ -232,6 +232,8 @@ def _worst(found: Sequence[Mapping[Any, Any]], anchors: Mapping[str, str]) -> di
         "broken": [_style.meaning(kind) for kind in broken],
         "counts": f"in {len(like)} of {applicable}" if len(like) < applicable else "",
         "anchor": anchors.get(like[0]["token"], ""),
+        "bound": "",  # said of each in the next table
+        "reason": "",
     }
 
 

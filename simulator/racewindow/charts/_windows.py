@@ -7,7 +7,7 @@ visible, and the numbers stand at the right end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from racewindow.charts._footer import grid
 from racewindow.charts._ribbon import (
     BOTTOM,
     PLAIN,
@@ -338,22 +339,15 @@ def _handles(drawing: _Drawing) -> list[tuple[Artist, str]]:
     return handles
 
 
-def _columns(labels: Iterable[str], room: float) -> tuple[int, int]:
-    texts = list(labels)
-    widest = max((text_width(text, 8) for text in texts), default=1.0) + 42
-    columns = max(1, min(len(texts) or 1, int(room // widest)))
-    return columns, -(-len(texts) // columns)
-
-
 def _footer_height(drawing: _Drawing, room: float) -> float:
-    _, rows = _columns((label for _, label in _handles(drawing)), room)
+    _, rows = grid((label for _, label in _handles(drawing)), room, size=8, beside=42)
     return 15.0 * rows + 6 + 11.0 * len(wrap(_caption(drawing), room, SMALL + 0.5))
 
 
 def _footer(ax: Axes, drawing: _Drawing, *, left: float, room: float) -> None:
     """The legend, and in a line or two what was done, under the last panel."""
     handles = _handles(drawing)
-    columns, rows = _columns((label for _, label in handles), room)
+    columns, rows = grid((label for _, label in handles), room, size=8, beside=42)
     if handles:
         ax.legend(
             [handle for handle, _ in handles],
