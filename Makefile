@@ -2,7 +2,8 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# What is imported is compiled when it is imported: most of what these packages hold never is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 export MPLBACKEND := Agg
 export OPENAI_AGENTS_DISABLE_TRACING := 1
 
@@ -29,9 +30,12 @@ quick: .venv/.dev  ## the tests that take seconds
 exhaustive: .venv/.dev  ## the tests that take minutes each
 	$(BIN)/python -m pytest -n 2 -m exhaustive
 
+# 07 measures real servers: alone, so that the others do not take their time.
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=120 --nbval-sanitize-with notebooks/nbval_sanitize.cfg \
+	-p no:randomly -o addopts= -W default
 notebooks: .venv/.dev
-	$(BIN)/python -m pytest notebooks --nbval --nbval-current-env --nbval-cell-timeout=120 \
-		--nbval-sanitize-with notebooks/nbval_sanitize.cfg -p no:randomly -o addopts= -W default
+	$(BIN)/python -m pytest $(filter-out notebooks/07%,$(wildcard notebooks/*.ipynb)) $(NBVAL) -n 2 --dist loadscope
+	$(BIN)/python -m pytest notebooks/07_real_servers.ipynb $(NBVAL)
 
 pages: .venv/.dev  ## the notebooks as HTML, with the outputs they are stored with, into docs/notebooks (not under version control)
 	$(BIN)/python -m nbconvert --to html --output-dir docs/notebooks notebooks/*.ipynb
@@ -54,7 +58,7 @@ wheel: .venv/.dev  ## build the wheel, and run against it, instead of the source
 	PYTHONPATH=dist/installed $(BIN)/python -c "import racewindow, oncestore; \
 		assert all('dist/installed' in m.__file__ for m in (racewindow, oncestore))"
 	PYTHONPATH=dist/installed $(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive" -q \
-		tests/test_cli.py tests/test_bench.py tests/test_hypothesis.py tests/test_pytest_plugin.py tests/server
+		tests/test_cli.py::TestProcesses tests/test_bench.py tests/test_pytest_plugin.py tests/charts/test_report.py tests/server/test_command.py
 
 lowest: ## the quick tests with the oldest supported versions of everything
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
@@ -69,9 +73,9 @@ lowest: ## the quick tests with the oldest supported versions of everything
 	$(INSTALL) -e '.[openai-agents]'
 	touch $@
 
-.venv/.dev: .venv/.run
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[openai-agents,dev]'
-	touch $@
+	touch .venv/.run $@
 
 .venv/.docs: .venv/.dev
 	$(INSTALL) -e '.[openai-agents,dev,docs]'

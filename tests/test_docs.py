@@ -157,7 +157,7 @@ class TestSnippets:
         assert (folder / "out" / "report.html").exists()
         assert all(name in output for name in stores)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     def test_the_picture_is_made_by_the_command_on_the_page(self, folder: Path) -> None:
         pytest.importorskip("agents")
         line = next(block.text for block in BLOCKS[README] if "--output out/picture" in block.text).replace("\\\n", "")

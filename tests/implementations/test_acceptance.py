@@ -109,8 +109,8 @@ class TestFreeRunning:
         assert (result.verdict, result.bound) == ("proved", "preemptions<=1"), result.reason
         assert windows(case).widths["failing"].item() == 0
 
-    @pytest.mark.slow
-    @pytest.mark.parametrize("name", ["reference", pytest.param("locked-intent", marks=pytest.mark.exhaustive)])
+    @pytest.mark.exhaustive
+    @pytest.mark.parametrize("name", ["reference", "locked-intent"])
     def test_these_do_not_with_two_preemptions_either(self, name: str, topology: Topology, disk: Granularity) -> None:
         result = prove(case_of(name, "free-running", topology, disk))
         assert (result.verdict, result.bound) == ("proved", "preemptions<=2"), result.reason
@@ -165,7 +165,7 @@ class TestTwoClients:
         [
             ("atomic", 1),
             pytest.param("suspending", 1, marks=pytest.mark.slow),
-            pytest.param("atomic", 2, marks=pytest.mark.slow),
+            pytest.param("atomic", 2, marks=pytest.mark.exhaustive),
         ],
     )
     def test_the_reference_is_proved_within_the_stated_bound(
