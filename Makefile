@@ -2,8 +2,8 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-# What is imported is compiled when it is imported: most of what these packages hold never is.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # as pip does, but on all cores; what is no Python stays as it is
 export MPLBACKEND := Agg
 export OPENAI_AGENTS_DISABLE_TRACING := 1
 
@@ -71,14 +71,17 @@ lowest: ## the quick tests with the oldest supported versions of everything
 
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[openai-agents]'
+	$(COMPILE)
 	touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	$(INSTALL) -e '.[openai-agents,dev]'
+	$(COMPILE)
 	touch .venv/.run $@
 
 .venv/.docs: .venv/.dev
 	$(INSTALL) -e '.[openai-agents,dev,docs]'
+	$(COMPILE)
 	touch $@
 
 clean:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from racewindow.errors import UsageError
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_STORE_MODULE = "racewindow.adapters.templates.trio_store"  # where the test's template finds a store
+_STORE_MODULE = re.compile(r"racewindow\.adapters\.templates\.\w+_store")  # where a test's template finds a store
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,15 @@ class Style:
         name: on the command line.
         summary: one line for a person.
         template: file in ``templates/``.
+        test: file of the test that goes with it.
+        conforms: whether :func:`check_adapter` can be asked of it: whether it is run under the kernel.
     """
 
     name: str
     summary: str
     template: str
+    test: str = "store_test.py"
+    conforms: bool = True
 
 
 STYLES: Mapping[str, Style] = MappingProxyType(
@@ -41,6 +45,13 @@ STYLES: Mapping[str, Style] = MappingProxyType(
             Style("trio", "trio code, on a simulated disk that can crash and lose its power", "trio_store.py"),
             Style("asyncio", "asyncio code, whose blocking calls run in threads", "asyncio_store.py"),
             Style("threads", "synchronous code, on real files and threads", "threads_store.py"),
+            Style(
+                "http",
+                "a server, started and sampled through HTTP",
+                "http_store.py",
+                test="http_test.py",
+                conforms=False,
+            ),
         )
     }
 )
@@ -69,7 +80,7 @@ def new_adapter(name: str, *, style: str = "trio", directory: Path | None = None
         raise UsageError(f"there is no directory {str(home)!r}: make it first")
     texts = {
         home / f"{module}.py": STYLES[style].template,
-        home / f"test_{module}.py": "store_test.py",
+        home / f"test_{module}.py": STYLES[style].test,
     }
     for path in texts:
         if path.exists():
@@ -77,7 +88,7 @@ def new_adapter(name: str, *, style: str = "trio", directory: Path | None = None
                 f"{path.name} is there already, and is not overwritten; move it away, or take another name"
             )
     for path, template in texts.items():
-        text = (_TEMPLATES / template).read_text(encoding="utf-8").replace(_STORE_MODULE, module)
+        text = _STORE_MODULE.sub(module, (_TEMPLATES / template).read_text(encoding="utf-8"))
         with path.open("x", encoding="utf-8") as file:
             file.write(
                 text.replace("MyStore", class_name)

@@ -33,6 +33,8 @@ class Failed(Exception):
 class ServerClient:
     """Speaks to one server. A message's id carries its session's, so that whoever sees it anywhere knows where it belongs.
 
+    A server that has other paths or words for some of it is spoken to by a class derived from this one.
+
     Args:
         url: where it listens, without a path.
         token: bearer token, where it asks for one.
@@ -61,37 +63,37 @@ class ServerClient:
         return True
 
     async def create(self, session: str) -> None:
-        await self._ask("POST", f"{_API}/sessions", {"session_id": session})
+        await self.ask("POST", f"{_API}/sessions", {"session_id": session})
 
     async def delete(self, session: str) -> None:
-        await self._ask("DELETE", f"{_API}/sessions/{session}")
+        await self.ask("DELETE", f"{_API}/sessions/{session}")
 
     async def add(self, session: str, message: str) -> None:
         body = {"role": "user", "content": message, "message_id": f"{session}.{message}"}
-        await self._ask("POST", f"{_API}/sessions/{session}/messages", body)
+        await self.ask("POST", f"{_API}/sessions/{session}/messages", body)
 
     async def live(self, session: str) -> tuple[str, ...]:
         """The ids of the live messages."""
-        return self._ids(await self._ask("GET", f"{_API}/sessions/{session}/messages"), session)
+        return self._ids(await self.ask("GET", f"{_API}/sessions/{session}/messages"), session)
 
     async def commit(self, session: str, *, wait: bool) -> str | None:
         """The task's id; None when there was nothing to commit."""
-        answer = await self._ask("POST", f"{_API}/sessions/{session}/commit?wait={'true' if wait else 'false'}")
+        answer = await self.ask("POST", f"{_API}/sessions/{session}/commit?wait={'true' if wait else 'false'}")
         if _member(answer, "status", self.url) == "skipped":
             return None
         return str(_member(answer, "task_id", self.url))
 
     async def status(self, task: str) -> str:
         """A task's status."""
-        return str(_member(await self._ask("GET", f"{_API}/tasks/{task}"), "status", self.url))
+        return str(_member(await self.ask("GET", f"{_API}/tasks/{task}"), "status", self.url))
 
     async def observe(self, session: str) -> Observation:
         """What is live and what is archived, in as many requests as that takes: of a session that is at rest."""
         path = f"{_API}/sessions/{session}"
-        count = _member(await self._ask("GET", path), "archive_count", self.url)
+        count = _member(await self.ask("GET", path), "archive_count", self.url)
         archives = []
         for number in range(1, int(count) + 1):
-            found = await self._ask("GET", f"{path}/archives/{number}")
+            found = await self.ask("GET", f"{path}/archives/{number}")
             status = str(_member(found, "status", self.url))
             archives.append(
                 Archive(
@@ -106,7 +108,7 @@ class ServerClient:
     async def handovers(self, session: str) -> list[dict[str, Any]] | None:
         """What the extractor was handed, where the server tells (as ``serve-design`` does); else None."""
         try:
-            told = await self._ask("GET", f"{_API}/sessions/{session}/handovers")
+            told = await self.ask("GET", f"{_API}/sessions/{session}/handovers")
         except Refused:
             return None
         return [{**each, "messages": [own_id(id, session) for id in each["messages"]]} for each in told]
@@ -114,7 +116,7 @@ class ServerClient:
     async def latencies_s(self) -> dict[str, list[float]]:
         """How long the server's points took, where it tells (as ``serve-design`` does); else nothing."""
         try:
-            return dict(await self._ask("GET", "/latencies"))
+            return dict(await self.ask("GET", "/latencies"))
         except Refused:
             return {}
 
@@ -123,7 +125,20 @@ class ServerClient:
             raise Unsupported(f"{self.url} answered {messages!r}, where the session API has a list of messages")
         return tuple(own_id(str(_member(message, "message_id", self.url)), session) for message in messages)
 
-    async def _ask(self, method: str, path: str, body: object = None) -> Any:
+    async def ask(self, method: str, path: str, body: object = None) -> Any:
+        """Send a request, and return the answer's ``result``.
+
+        Args:
+            method: of HTTP.
+            path: under the server's URL.
+            body: sent as JSON.
+
+        Raises:
+            Lost: the connection ended without an answer.
+            Failed: the server answered with an error of its own (5xx).
+            Refused: it answered with another error.
+            Unsupported: what it answered is not the session API.
+        """
         try:
             began_s = time.monotonic()
             response = await self._http.request(method, path, json=body)

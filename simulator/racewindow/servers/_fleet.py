@@ -125,8 +125,15 @@ class Fleet:
 
 
 @asynccontextmanager
-async def connect(urls: Sequence[str], *, token: str = "") -> AsyncIterator[Fleet]:
+async def connect(
+    urls: Sequence[str], *, token: str = "", client: type[ServerClient] = ServerClient
+) -> AsyncIterator[Fleet]:
     """Servers that run already; several share one storage.
+
+    Args:
+        urls: where they listen.
+        token: bearer token.
+        client: what speaks to them.
 
     Raises:
         UsageError: a URL is none.
@@ -135,7 +142,7 @@ async def connect(urls: Sequence[str], *, token: str = "") -> AsyncIterator[Flee
     for url in urls:
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"{url!r} is no URL of a server: give http://host:port")
-    fleet = Fleet([_Server(ServerClient(url.rstrip("/"), token=token)) for url in urls])
+    fleet = Fleet([_Server(client(url.rstrip("/"), token=token)) for url in urls])
     try:
         for number, url in enumerate(urls):
             if not await fleet.client(number).alive():
@@ -147,7 +154,14 @@ async def connect(urls: Sequence[str], *, token: str = "") -> AsyncIterator[Flee
 
 
 @asynccontextmanager
-async def start(command: str, *, processes: int = 1, token: str = "", extract_s: float = 0.0) -> AsyncIterator[Fleet]:
+async def start(
+    command: str,
+    *,
+    processes: int = 1,
+    token: str = "",
+    extract_s: float = 0.0,
+    client: type[ServerClient] = ServerClient,
+) -> AsyncIterator[Fleet]:
     """Servers started for the occasion, on a new root that is removed in the end.
 
     Args:
@@ -155,6 +169,7 @@ async def start(command: str, *, processes: int = 1, token: str = "", extract_s:
         processes: how many, all on the same root.
         token: bearer token.
         extract_s: mean seconds that an extraction takes, where the server's extractor is :func:`racewindow.servers.ledger.extract`.
+        client: what speaks to them.
 
     Raises:
         UsageError: the command names no port, cannot be started, or does not answer.
@@ -171,7 +186,7 @@ async def start(command: str, *, processes: int = 1, token: str = "", extract_s:
         servers = []
         for port in _free_ports(processes):
             words = [word.format(root=root, port=port) for word in shlex.split(command)]
-            servers.append(_Server(ServerClient(f"http://127.0.0.1:{port}", token=token), words))
+            servers.append(_Server(client(f"http://127.0.0.1:{port}", token=token), words))
         fleet = Fleet(servers, log, Ledger(Path(folder) / "ledger.jsonl"), extract_s)
         try:
             for number in range(processes):
