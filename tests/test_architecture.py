@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "racewindow.campaign": {"errors", "kernel", "search", "sessions", "experiments", "frames", "campaign"},
     "racewindow.bench": {"search", "bench"},
+    "racewindow.adapters.templates": {"servers", "sessions", "adapters"},  # what users write
     "racewindow.adapters": {"errors", "kernel", "search", "sessions", "adapters"},
     "racewindow.servers": {"errors", "kernel.violation", "sessions", "frames", "statistics", "servers"},
     "racewindow.serving": {"errors", "kernel.task", "kernel.world", "disk", "sessions", "serving"},
