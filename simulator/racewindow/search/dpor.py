@@ -27,8 +27,9 @@ from racewindow.search._shape import Shape, diverged, ended_early, shape_of
 from racewindow.search.partial_order import PartialOrder
 from racewindow.search.strategy import Account, Redundant
 
-COUNTED_MAX = 300
-"""Classes up to which the interleavings they stand for are counted: for long schedules that takes longer than to run them."""
+COUNTED_MAX = 5_000
+"""Classes up to which the interleavings they stand for are counted: where many tasks take many steps, that takes longer than to run
+them."""
 
 
 @dataclass(frozen=True, slots=True)
