@@ -526,6 +526,16 @@ class TestWrongUsage:
             _, out, _ = run(capsys, "list")
             assert "[not installed]" in out
 
+    @pytest.mark.slow
+    def test_a_real_server_is_drawn_beside_the_simulator(self, tmp_path: Path, capsys: Out) -> None:
+        served = f"{sys.executable} -m oncestore serve {{root}} --port {{port}}"
+        options = "--delays", "0", "--disk", "atomic", "--schedules", "2", "--jobs", "1", "--server", served
+        assert main(["arrivals", "reference", *options, "--output", str(tmp_path / "both.png")]) == CLEAN
+        assert (tmp_path / "both.png").stat().st_size > 0
+        _, simulated, measured, *_ = capsys.readouterr().out.splitlines()
+        assert simulated.split()[0] == "reference"
+        assert "oncestore" in measured
+
     def test_arrivals_draws_and_tells(self, capsys: Out, tmp_path: Path) -> None:
         argv = "arrivals", "path-lock", "commit-in-place", "--disk", "atomic", "--schedules", "3", "--jobs", "1"
         code, out, err = run(capsys, *argv, "--delays", "0,20", "--output", str(tmp_path / "curves.svg"))

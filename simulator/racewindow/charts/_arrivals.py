@@ -143,10 +143,9 @@ def _panel(ax: Axes, frame: pd.DataFrame, load: int, place: dict[str, int]) -> N
     ax.tick_params(labelsize=SMALL)
     ax.set_ylabel("P(violation)", size=TEXT)
     room = ax.get_window_extent().width * 72 / figure_of(ax).dpi
-    ax.set_xlabel(
-        "second client, virtual seconds after 'accepted'" if room > 200 else "virtual seconds after 'accepted'",
-        size=TEXT,
-    )
+    real = frame["disk"].astype(str).str.contains("real").any()
+    when = f"{'seconds' if real else 'virtual seconds'} after 'accepted'"
+    ax.set_xlabel(f"second client, {when}" if room > 200 else when, size=TEXT)
     story = str(frame["scenario"].iloc[0]) if len(frame) else "nothing was run"
     who = f" + load of {load}" if load else ""
     ax.set_title(elide(story, room - text_width(who, TITLE, bold=True), TITLE, bold=True) + who, size=TITLE, loc="left")

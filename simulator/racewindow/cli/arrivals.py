@@ -97,6 +97,9 @@ def arrivals(
         token = next((token for token in result.frame["token"] if token), "")
         print(f"racewindow timeline '{token}'" if token else "no violation")
     if output is not None:
+        if measured:  # one picture of two worlds
+            places = dict.fromkeys(frame["topology"].astype(str))
+            frame = frame.assign(topology=" and ".join(places), disk=f"{disk} and real")
         charts.save(charts.arrivals(frame), output)
         say(f"drawn: {output}")
     if result.interrupted:
