@@ -154,9 +154,12 @@ class TestSmaller:
 LONGEST = "write-forgotten"
 """The story of the most operations and faults, whose tokens are the longest."""
 
+OPERATIONS = {"extractor-hangs": 8, "queue-loses": 7, "storage-fails": 7, "write-forgotten": 7}
+"""Stories of which a failure can need more than six operations: the fault is one of them, and what it does shows only later."""
+
 
 class TestEveryDesign:
-    """In every story that fails: under 120 characters, at most eight operations (faults too) and two preemptions, and it replays."""
+    """In every story that fails: under 120 characters, at most six operations (or else above) and two preemptions, and it replays."""
 
     @staticmethod
     def check(design: type[rw.SessionStore], scenario: Scenario) -> None:
@@ -165,7 +168,7 @@ class TestEveryDesign:
         if result is None:
             return
         assert len(result.token) < 120, result.token
-        assert result.simplicity.operations <= 8
+        assert result.simplicity.operations <= OPERATIONS.get(scenario.name, 6)
         assert result.preemptions <= 2
         run = rw.replay(
             result.case.subject(),
