@@ -211,7 +211,7 @@ def _overview(matrix: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str
     if all(len(found) == 1 for row in cells.values() for found in row.values()):
         return []
     return [
-        {"scenario": scenario, "cells": {name: _worst(found, anchors) for name, found in row.items()}}
+        {"scenario": scenario, "where": "", "cells": {name: _worst(found, anchors) for name, found in row.items()}}
         for scenario, row in cells.items()
     ]
 
