@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.artist import Artist
@@ -10,6 +10,9 @@ from matplotlib.axes import Axes
 
 from racewindow.charts._ribbon import SLACK, SMALL, note, shift
 from racewindow.charts._style import MUTED, figure_of, text_width, wrap
+
+Handles = Sequence[tuple[Artist, str]]
+"""What a legend shows, and what it says of it."""
 
 _TEXT = 8.0
 _ROW, _LINE = 13.0, 10.0
@@ -31,6 +34,27 @@ def grid(labels: Iterable[str], room: float, *, size: float, beside: float, most
     return columns, -(-len(texts) // columns)
 
 
+def legend_below(
+    ax: Axes, handles: Handles, columns: int, *, left: float, down: float, look: Mapping[str, float]
+) -> None:
+    """A legend whose upper left corner is ``left`` points to the left of ``ax``, and ``down`` points below it.
+
+    Args:
+        look: lengths and spaces, as matplotlib's ``legend`` takes them.
+    """
+    ax.legend(
+        [handle for handle, _ in handles],
+        [label for _, label in handles],
+        loc="upper left",
+        ncols=columns,
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + shift(ax, -left, -down),
+        borderaxespad=0,
+        borderpad=0,
+        **look,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footer:
     """A legend and a caption.
@@ -42,7 +66,7 @@ class Footer:
         beside: see `grid`.
     """
 
-    handles: Sequence[tuple[Artist, str]]
+    handles: Handles
     caption: str
     handle: float
     beside: float
@@ -57,21 +81,14 @@ class Footer:
         room = figure.get_figwidth() * 72 - 2 * margin
         left = ax.get_window_extent().x0 * 72 / figure.dpi - margin
         columns, rows = self._grid(room)
-        ax.legend(
-            [handle for handle, _ in self.handles],
-            [label for _, label in self.handles],
-            loc="upper left",
-            ncols=columns,
-            bbox_to_anchor=(0, 0),
-            bbox_transform=ax.transAxes + shift(ax, -left, -down),
-            borderaxespad=0,
-            borderpad=0,
-            handlelength=self.handle,
-            handleheight=0.9,
-            labelspacing=0.45,
-            columnspacing=1.4,
-            fontsize=_TEXT,
-        )
+        look = {
+            "handlelength": self.handle,
+            "handleheight": 0.9,
+            "labelspacing": 0.45,
+            "columnspacing": 1.4,
+            "fontsize": _TEXT,
+        }
+        legend_below(ax, self.handles, columns, left=left, down=down, look=look)
         for number, line in enumerate(self._lines(room)):
             below = down + _ROW * rows + 6 + _LINE * number
             note(ax, line, (0, 0), (-left, -below), size=SMALL, color=MUTED, va="top")

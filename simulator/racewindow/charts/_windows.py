@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from racewindow.charts._footer import grid
+from racewindow.charts._footer import grid, legend_below
 from racewindow.charts._ribbon import (
     BOTTOM,
     PLAIN,
@@ -34,7 +34,6 @@ from racewindow.charts._ribbon import (
     numbers,
     phases,
     ribbon,
-    shift,
 )
 from racewindow.charts._style import (
     INK,
@@ -349,20 +348,8 @@ def _footer(ax: Axes, drawing: _Drawing, *, left: float, room: float) -> None:
     handles = _handles(drawing)
     columns, rows = grid((label for _, label in handles), room, size=8, beside=42)
     if handles:
-        ax.legend(
-            [handle for handle, _ in handles],
-            [label for _, label in handles],
-            loc="upper left",
-            ncols=columns,
-            bbox_to_anchor=(0, 0),
-            bbox_transform=ax.transAxes + shift(ax, -left, -FOOT),
-            borderaxespad=0,
-            borderpad=0,
-            handlelength=2.2,
-            handleheight=1.1,
-            labelspacing=0.55,
-            columnspacing=1.6,
-        )
+        look = {"handlelength": 2.2, "handleheight": 1.1, "labelspacing": 0.55, "columnspacing": 1.6}
+        legend_below(ax, handles, columns, left=left, down=FOOT, look=look)
     for number, line in enumerate(wrap(_caption(drawing), room, SMALL + 0.5)):
         down = FOOT + 13.4 * rows + 6 + 11.0 * number
         note(ax, line, (0, 0), (-left, -down), size=SMALL + 0.5, color=MUTED, va="top")
