@@ -202,11 +202,8 @@ class WatchingSearch(BoundedSearch):
     def __init__(self) -> None:
         super().__init__(None)
         self.every_step = True
-        self.classes: set[int] = set()
-        self.blocked = self.assumed = self.observed = 0
-        self.interleavings: int | None = None
 
-    def observe(self, engine: Engine) -> None:
+    def attach(self, engine: Engine) -> None:
         engine.observe()
         self.engine = engine
 

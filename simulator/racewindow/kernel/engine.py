@@ -175,6 +175,10 @@ class Engine(ABC):
         """From now on, watch what each step uses. On a host that cannot see that, every step counts as touching anything."""
         self.observing = False
 
+    def look_away(self) -> None:
+        """Watch it no longer."""
+        self.observing = False
+
     def watch(self, kinds: tuple[type[Any], ...], trusted: tuple[type[Any], ...]) -> None:
         """While steps are observed, watch the attributes of these classes as well."""
         del kinds, trusted

@@ -102,6 +102,11 @@ class TrioEngine(Engine):
             self.names = Names(self)
             self._observation.enter_context(primitives_observed(self))
 
+    def look_away(self) -> None:
+        super().look_away()
+        self._watched.clear()
+        self._observation.close()
+
     def use_primitive(self, primitive: Any, how: int) -> None:
         """The running step was seen to use one of trio's primitives; the nursery of the kernel's own tasks has no name."""
         if primitive is not self._nursery and not self.closed:
@@ -122,7 +127,7 @@ class TrioEngine(Engine):
         """No further schedule will run."""
         if self._root_handle is not None:
             forget(self._root_handle, self._runner)
-        self._observation.close()
+        self.look_away()
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
 

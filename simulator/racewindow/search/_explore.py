@@ -21,7 +21,7 @@ from racewindow.search.drawn import Drawn
 from racewindow.search.happens_before import happens_before_class
 from racewindow.search.random_walk import RandomWalk
 from racewindow.search.replay import Replay
-from racewindow.search.strategy import Account, Accountable, Attached, Budgeted, Reducing, Redundant, Search, Strategy
+from racewindow.search.strategy import Account, Accountable, Attached, Budgeted, Redundant, Search, Strategy
 
 CLASSES_MAX = 1000
 """So many schedules of a sampler have their happens-before class noted: enough for an estimate, and no burden on long campaigns."""
@@ -82,8 +82,6 @@ def explore(
 
     def drive(engine: Engine) -> None:
         index = first
-        if isinstance(search, Reducing):
-            search.observe(engine)
         if isinstance(search, Attached):
             search.attach(engine)
         try:
@@ -140,6 +138,7 @@ def explore(
     failures = sum(one.verdict == "failed" for one in found)
     unknown = next((one for one in found if one.verdict == "unknown"), None)
     account = _account(strategy, search)
+    reduction = account.reduction
     complete = state["complete"] and bool(account.exhaustive)
     reason = ""
     verdict: SearchVerdict
@@ -170,10 +169,10 @@ def explore(
         unknowns=sum(one.verdict == "unknown" for one in found),
         complete=complete,
         interrupted=state["interrupted"],
-        classes=len(search.classes) if isinstance(search, Reducing) else None,
-        blocked=search.blocked if isinstance(search, Reducing) else 0,
-        interleavings=search.interleavings if isinstance(search, Reducing) else None,
-        footprints=_footprints(search) if isinstance(search, Reducing) else "",
+        classes=reduction.classes if reduction else None,
+        blocked=reduction.blocked if reduction else 0,
+        interleavings=reduction.interleavings if reduction else None,
+        footprints=reduction.footprints if reduction else "",
         first=next((one for one in found if one.verdict == "failed"), None),
         notes=account.notes,
         sampled_from=account.sampled_from,
@@ -187,14 +186,6 @@ def splits(strategy: Strategy) -> bool:
     """Whether the strategy can begin with any schedule: it draws each for itself, or learns from those before what costs no more to
     learn anew."""
     return not (strategy.exhaustive or isinstance(strategy, (Auto, Drawn, Replay)))
-
-
-def _footprints(search: Reducing) -> str:
-    """What a reduction went by."""
-    steps = search.assumed + search.observed
-    if not search.assumed:
-        return "declared or observed"
-    return f"assumed to touch anything: {search.assumed} of {steps} steps; the others declared or observed"
 
 
 def _account(strategy: Strategy, search: Search) -> Account:

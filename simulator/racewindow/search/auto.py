@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from racewindow.kernel.engine import Engine
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import Task
 from racewindow.search._checks import check_whole
-from racewindow.search.bounded import BoundedSearch
 from racewindow.search.burst import Burst
+from racewindow.search.dpor import DPORSearch
 from racewindow.search.pct import PCT
 from racewindow.search.pos import POS
 from racewindow.search.strategy import Account, Accountable, Search, Strategy
@@ -23,10 +24,12 @@ _TRIAL = 10  # before a tenth of the budget is spent, nobody knows how large the
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Run every schedule if they are few enough for the budget; if not, split what is left of it evenly between URW, Burst, POS and PCT.
+    """Exhaust the subject by reduction (:class:`DPOR`) if that fits the budget; if not, split what is left of it evenly between URW, Burst,
+    POS and PCT.
 
-    Whether they are few enough is estimated on the way: the schedules run so far, divided by the share of all random walks that they
-    stand for (Kilby, Slaney, Thiebaux and Walsh, "Estimating search tree size", AAAI 2006). Nothing is run twice for that.
+    Whether it fits is estimated on the way: the schedules run so far, divided by the share of the search that they stand for (Kilby,
+    Slaney, Thiebaux and Walsh, "Estimating search tree size", AAAI 2006), as far as the reduction knows it by then. Nothing is run twice
+    for that.
 
     Args:
         schedules: the budget; the explorer fills it in.
@@ -59,15 +62,21 @@ class AutoSearch:
 
     def __init__(self, seed: int, budget: int) -> None:
         self._budget = budget
-        self._exhausting: BoundedSearch | None = BoundedSearch(None)
+        self._exhausting: DPORSearch | None = DPORSearch()
         self._samplers: list[Search] = [part.search(seed) for part in PARTS]
         self._at_work: Search = self._exhausting
-        self._tried = 0  # schedules run in depth-first order
+        self._tried = 0  # schedules run to exhaust the subject
         self._estimated = 0.0
         self._drawn = [0] * len(PARTS)
         self._failed = [0] * len(PARTS)
         self._part = 0
-        self.every_step = False
+        self.every_step = self._exhausting.every_step
+
+    def attach(self, engine: Engine) -> None:
+        """The reduction has the engine watch what steps use; the samplers need no more than its books."""
+        self._engine = engine
+        if self._exhausting is not None:
+            self._exhausting.attach(engine)
 
     def begin(self, index: int) -> bool:
         if self._exhausting is not None:
@@ -90,18 +99,18 @@ class AutoSearch:
         self._estimated = self._tried / self._exhausting.share
         if self._tried * _TRIAL >= self._budget and self._estimated > self._budget:
             self._exhausting = None
+            self._engine.look_away()
 
     def account(self) -> Account:
         if self._exhausting is not None:
-            return Account(
-                notes=("auto: exhausts, in depth-first order",), sampled_from=None, exhaustive=True, bound=""
-            )
+            account = self._exhausting.account()
+            return replace(account, notes=("auto: exhausts", *account.notes), exhaustive=True, bound="")
         shares = ", ".join(
             f"{part.name} {drawn} ({failed} failed)"
             for part, drawn, failed in zip(PARTS, self._drawn, self._failed, strict=True)
         )
         notes = [
-            f"auto: too many to exhaust (about {self._estimated:.2g} schedules); after {self._tried} in depth-first order the others were "
+            f"auto: too many to exhaust (about {self._estimated:.2g} schedules); after {self._tried} run to exhaust them the others were "
             f"split between {shares}"
         ]
         for sampler, drawn in zip(self._samplers, self._drawn, strict=True):

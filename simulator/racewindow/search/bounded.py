@@ -89,14 +89,6 @@ class BoundedSearch:
         self._last = -1
         self._fresh = True
 
-    @property
-    def share(self) -> float:
-        """How much of the search is done: the part of all schedules that random choices at the forks would have come by."""
-        share = 1.0
-        for fork in reversed(self._stack):
-            share = (fork.next + share) / len(fork.options)
-        return share
-
     def begin(self, index: int) -> bool:
         if self._fresh:
             self._fresh = False

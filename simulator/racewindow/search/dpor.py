@@ -25,7 +25,7 @@ from racewindow.kernel.run import Run
 from racewindow.kernel.task import CLOCK_ROLE, Point, Task
 from racewindow.search._shape import Shape, diverged, ended_early, shape_of
 from racewindow.search.partial_order import PartialOrder
-from racewindow.search.strategy import Account, Redundant
+from racewindow.search.strategy import Account, Reduction, Redundant
 
 COUNTED_MAX = 5_000
 """Classes up to which the interleavings they stand for are counted: where many tasks take many steps, that takes longer than to run
@@ -72,15 +72,7 @@ class _Place:
 
 
 class DPORSearch:
-    """A reduction at work.
-
-    Attributes:
-        classes: numbers of the happens-before classes of the schedules that ended.
-        blocked: schedules that were given up because everything that could run was asleep.
-        interleavings: schedules that have one of the orders in ``classes``; None where there are too many classes to count them.
-        assumed: steps of the schedules run so far that counted as touching anything.
-        observed: steps whose footprint was declared or observed.
-    """
+    """A reduction at work."""
 
     every_step = True
 
@@ -89,21 +81,43 @@ class DPORSearch:
         self._depth = 0
         self._rests = 0
         self._fresh = -1  # index of the first event that was not analysed yet
-        self.classes: set[int] = set()
-        self.blocked = self.assumed = self.observed = 0
-        self.interleavings: int | None = 0
+        self._classes: set[int] = set()  # numbers of the happens-before classes of the schedules that ended
+        self._interleavings: int | None = 0  # of these classes
+        self._blocked = 0  # schedules that were given up because everything that could run was asleep
+        self._assumed = self._observed = (
+            0  # events that counted as touching anything, and those of which more was known
+        )
 
-    def observe(self, engine: Engine) -> None:
+    def attach(self, engine: Engine) -> None:
         """Have the engine watch what steps use; its books tell what each event was."""
         self._engine = engine
         engine.observe()
 
+    @property
+    def share(self) -> float:
+        """How much of the search is done; what there is to explore turns out on the way, so that at first this is too much."""
+        share = 1.0
+        for place in reversed(self._stack):
+            share = (len(place.done) + share) / sum(name not in place.sleep for name in place.wanted)
+        return share
+
     def account(self) -> Account:
         """Where nothing is left out although somebody asked for it, that has to be said."""
-        if self._engine.observing:
-            return Account(sampled_from=None)
+        footprints = "declared or observed"
+        if self._assumed:
+            steps = self._assumed + self._observed
+            footprints = f"assumed to touch anything: {self._assumed} of {steps} steps; the others {footprints}"
         why = f"on the {self._engine.host} host nobody sees what steps share, so each may touch anything"
-        return Account(notes=(f"dpor: {why}: no schedule is left out",), sampled_from=None)
+        return Account(
+            notes=() if self._engine.observing else (f"dpor: {why}: no schedule is left out",),
+            sampled_from=None,
+            reduction=Reduction(
+                classes=len(self._classes),
+                blocked=self._blocked,
+                interleavings=self._interleavings,
+                footprints=footprints,
+            ),
+        )
 
     def begin(self, index: int) -> bool:
         if self._fresh < 0:
@@ -158,7 +172,7 @@ class DPORSearch:
         awake = [index for index, name in enumerate(names) if name not in sleep]
         if not awake:
             self._analyse()
-            self.blocked += 1
+            self._blocked += 1
             raise Redundant
         index = current if current in awake else awake[0]
         wanted = {names[index]}
@@ -181,9 +195,9 @@ class DPORSearch:
         place.footprint = footprint_of(points) if self._engine.observing and others.isdisjoint(place.names) else None
         place.joined = joined_by(points)
         if place.footprint is None:
-            self.assumed += 1
+            self._assumed += 1
         else:
-            self.observed += 1
+            self._observed += 1
         for name in place.names:
             if name != place.chosen and name not in enabled:
                 place.wanted.add(name)
@@ -196,11 +210,11 @@ class DPORSearch:
         if ended and self._stack:
             self._stack[-1].footprint = None  # what comes after it never happens
         order = self._analyse()
-        if order.class_number not in self.classes:
-            self.classes.add(order.class_number)
-            if self.interleavings is not None:
-                counted = len(self.classes) <= COUNTED_MAX
-                self.interleavings = self.interleavings + order.interleavings() if counted else None
+        if order.class_number not in self._classes:
+            self._classes.add(order.class_number)
+            if self._interleavings is not None:
+                counted = len(self._classes) <= COUNTED_MAX
+                self._interleavings = self._interleavings + order.interleavings() if counted else None
 
     def _analyse(self) -> PartialOrder:
         """Find the races of the events that are new in this schedule."""

@@ -31,27 +31,6 @@ class Attached(Protocol):
         """Get ready to work with ``engine``."""
 
 
-@runtime_checkable
-class Reducing(Protocol):
-    """A search that leaves out schedules which are equivalent to others.
-
-    Attributes:
-        classes: one number per happens-before class that was run.
-        blocked: schedules that were given up as redundant.
-        interleavings: schedules that the classes stand for; None where they were not counted.
-        assumed, observed: steps that counted as touching anything, and those whose footprint was declared or observed.
-    """
-
-    classes: set[int]
-    blocked: int
-    interleavings: int | None
-    assumed: int
-    observed: int
-
-    def observe(self, engine: Engine) -> None:
-        """Get ready to work with ``engine``, whose steps it wants to know everything about."""
-
-
 class Strategy(Protocol):
     """How to choose: a small frozen value that describes itself and makes searches.
 
@@ -73,6 +52,23 @@ class Strategy(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reduction:
+    """What a search ran that leaves out schedules which are equivalent to others.
+
+    Attributes:
+        classes: happens-before classes of the schedules that ended.
+        blocked: schedules that were given up as redundant.
+        interleavings: schedules that the classes stand for; None where they were not counted.
+        footprints: how much was known about what steps touch.
+    """
+
+    classes: int
+    blocked: int
+    interleavings: int | None
+    footprints: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """What a search has to say of itself when it is over.
 
@@ -82,6 +78,7 @@ class Account:
         independent_from: the first one from which on they were drawn alike and independently of each other too, which is what
             estimates of the unseen need; None: they were not.
         exhaustive, bound: as those of the strategy, where only the search itself could tell; None: the strategy's hold.
+        reduction: what was left out, by a search that leaves out something.
     """
 
     notes: tuple[str, ...] = ()
@@ -89,6 +86,7 @@ class Account:
     independent_from: int | None = None
     exhaustive: bool | None = None
     bound: str | None = None
+    reduction: Reduction | None = None
 
 
 @runtime_checkable
