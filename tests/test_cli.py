@@ -533,23 +533,30 @@ class TestWrongUsage:
     @pytest.mark.slow
     def test_a_real_server_is_drawn_beside_the_simulator(self, tmp_path: Path, capsys: Out) -> None:
         served = f"{sys.executable} -m oncestore serve {{root}} --port {{port}}"
-        options = "--delays", "0", "--disk", "atomic", "--schedules", "2", "--jobs", "1", "--server", served
+        options = "--delays", "0,0.01", "--disk", "atomic", "--schedules", "2", "--jobs", "1", "--server", served
         assert main(["arrivals", "reference", *options, "--output", str(tmp_path / "both.png")]) == CLEAN
         assert (tmp_path / "both.png").stat().st_size > 0
-        _, simulated, measured, *_ = capsys.readouterr().out.splitlines()
+        out = capsys.readouterr().out
+        _, simulated, _, measured, _, *widths = out.splitlines()
         assert simulated.split()[0] == "reference"
         assert "oncestore" in measured
+        assert "for 0 virtual seconds on average" in widths[0]
+        assert "for 0 wall-clock seconds on average" in widths[1]
 
     def test_arrivals_draws_and_tells(self, capsys: Out, tmp_path: Path) -> None:
         argv = "arrivals", "path-lock", "commit-in-place", "--disk", "atomic", "--schedules", "3", "--jobs", "1"
         code, out, err = run(capsys, *argv, "--delays", "0,20", "--output", str(tmp_path / "curves.svg"))
         assert code == VIOLATION
         assert "latencies, exponential:" in out
+        assert "path-lock, load 0: an arrival does harm for " in out
+        assert " virtual seconds on average (" in out
         assert "racewindow timeline 'rw2~" in out
         assert err.endswith(f"drawn: {tmp_path / 'curves.svg'}\n")
         code, out, _ = run(capsys, *argv, "--delays", "20", "--distribution", "fixed", "--json")
         assert code == CLEAN
-        assert [row["probability"] for row in json.loads(out)["arrivals"]] == [0.0, 0.0]
+        told = json.loads(out)
+        assert [row["probability"] for row in told["arrivals"]] == [0.0, 0.0]
+        assert told["widths"] == []  # a single delay has no width
 
     @pytest.mark.parametrize(
         "argv",

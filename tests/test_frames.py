@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+from math import exp, isnan
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -220,3 +222,62 @@ class TestTally:
         row = frames.tally(frames.matrix_frame(rows)).iloc[0]
         assert (row["proved"], row["failed"], row["unknown"], row["schedules"]) == (2, 1, 0, 15)
         assert row["violation"] == "nothing-lost"
+
+
+def curve(delays: list[float], probabilities: list[float], **others: Any) -> pd.DataFrame:
+    """A curve of arrivals, with intervals of a tenth to both sides."""
+    common = {
+        "implementation": "one",
+        "scenario": "s",
+        "topology": "same-store",
+        "disk": "atomic",
+        "load": 0,
+        "schedules": 1000,
+        "confidence": 0.95,
+        "exact": False,
+        "latency": "l",
+        "seed": 0,
+    } | others
+    return frames.arrivals_frame(
+        {
+            **common,
+            "delay_s": delay,
+            "failures": 0 if isnan(p) else round(1000 * p),
+            "probability": p,
+            "low": max(0.0, p - 0.1),
+            "high": min(1.0, p + 0.1),
+        }
+        for delay, p in zip(delays, probabilities, strict=True)
+    )
+
+
+class TestArrivalWidths:
+    def test_the_area_under_an_exponential_is_its_mean(self) -> None:
+        """A window that lasts 0.3 s on average, exponentially distributed: P(it still stands after d) = exp(-d / 0.3)."""
+        delays = [n / 1000 for n in range(6001)]
+        found = frames.arrival_widths(curve(delays, [exp(-d / 0.3) for d in delays])).iloc[0]
+        assert found["seconds"] == pytest.approx(0.3, rel=1e-3)
+        assert found["seconds_low"] < found["seconds"] < found["seconds_high"]
+        assert (found["first_s"], found["last_s"], found["open"]) == (0.0, 6.0, False)
+
+    def test_each_curve_has_its_width_in_any_order_of_rows(self) -> None:
+        """Two triangles of height one; the second is cut off before it ends, and says so."""
+        both = frames.concat(
+            [curve([0.0, 2.0], [1.0, 0.0]), curve([0.0, 1.0], [1.0, 0.5], implementation="two")], frames.ARRIVALS
+        )
+        for frame in (both, both.iloc[::-1]):
+            found = frames.arrival_widths(frame).set_index("implementation")
+            assert found["seconds"].to_dict() == {"one": 1.0, "two": 0.75}
+            assert found["open"].to_dict() == {"one": False, "two": True}
+
+    def test_what_has_no_width(self) -> None:
+        """A single delay; none at all; delays at which nothing was accepted."""
+        assert frames.arrival_widths(curve([1.0], [1.0])).empty
+        assert frames.arrival_widths(frames.arrivals_frame()).empty
+        found = frames.arrival_widths(curve([0.0, 1.0, 2.0], [1.0, float("nan"), 0.0]))
+        assert found["seconds"].tolist() == [1.0]
+
+    def test_a_missing_column_is_named(self) -> None:
+        """Before anything is measured."""
+        with pytest.raises(UsageError, match="probability"):
+            frames.arrival_widths(curve([0.0, 1.0], [1.0, 0.0]).drop(columns="probability"))

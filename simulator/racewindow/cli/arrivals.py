@@ -62,7 +62,7 @@ def arrivals(
     from tqdm import tqdm
 
     from racewindow import charts, experiments
-    from racewindow.frames import ARRIVALS, concat
+    from racewindow.frames import ARRIVALS, arrival_widths, concat
 
     if output is not None:
         drawable(output)
@@ -87,11 +87,19 @@ def arrivals(
     )
     measured = [_measured(target, cases[0], delays_s, schedules, seed) for target in server]
     frame = concat([result.frame, *measured], ARRIVALS)
+    widths = arrival_widths(frame)
     if as_json:
-        print_json({"arrivals": frame.to_dict("records")})
+        print_json({"arrivals": frame.to_dict("records"), "widths": widths.to_dict("records")})
     elif len(frame):
         shown = ["implementation", "load", "delay_s", "schedules", "failures", "probability", "low", "high", "exact"]
         print(frame[shown].round(4).to_string(index=False))
+        for width in widths.itertuples():
+            clock = "wall-clock" if width.disk == "real" else "virtual"
+            more = f"; still open at {width.last_s:g} s" if width.open else ""
+            print(
+                f"{width.implementation}, load {width.load}: an arrival does harm for {width.seconds:.3g} {clock} seconds on average "
+                f"({width.seconds_low:.3g} to {width.seconds_high:.3g}), {width.first_s:g} to {width.last_s:g} s after 'accepted'{more}"
+            )
         for text in frame["latency"].cat.categories:
             print(f"latencies, {text}")
         token = next((token for token in result.frame["token"] if token), "")

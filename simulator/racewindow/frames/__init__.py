@@ -5,7 +5,9 @@ same columns and dtypes whether it has a million rows or none, so that a chart o
 and not a ``KeyError``. One module for each experiment.
 """
 
+from racewindow.frames._arrivals import ARRIVAL_WIDTHS as ARRIVAL_WIDTHS
 from racewindow.frames._arrivals import ARRIVALS as ARRIVALS
+from racewindow.frames._arrivals import arrival_widths as arrival_widths
 from racewindow.frames._arrivals import arrivals_frame as arrivals_frame
 from racewindow.frames._changes import CHANGES as CHANGES
 from racewindow.frames._changes import changes_frame as changes_frame
