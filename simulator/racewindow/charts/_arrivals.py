@@ -155,11 +155,14 @@ def _caption(plain: pd.DataFrame) -> str:
     schedules = sorted(set(plain.loc[~plain["exact"], "schedules"].tolist()))
     sampled = f"{schedules[0]} to {schedules[-1]}" if len(schedules) > 1 else "".join(map(str, schedules))
     confidence = f"{plain['confidence'].iloc[0]:.0%}".replace("%", " %")
-    told = [f"Filled: sampled, {sampled} schedules each, lines: exact {confidence} intervals."] if schedules else []
+    told = [f"Filled: sampled, {sampled} schedules each, lines: {confidence} intervals."] if schedules else []
     if plain["exact"].any():
         told.append("Hollow: exact, nothing is random.")
     # The longest text says of the load, too.
-    model = max((str(text) for text in plain["latency"].cat.categories), key=len, default="")
+    models = sorted((str(text) for text in plain["latency"].cat.categories), key=len)
+    model = models[-1] if models else ""
+    if "wall-clock" in models[:-1]:
+        model += "; of the server, as they were"
     seeds = ", ".join(str(seed) for seed in sorted(set(plain["seed"].tolist())))
     where = ", ".join(
         f"{row['topology'].replace('-', ' ')}, disk={row['disk']}" for row in plain.head(1).to_dict("records")

@@ -41,7 +41,10 @@ ARRIVALS: tuple[Column, ...] = (
     ),
     Column(name="probability", dtype="float64", unit="probability", meaning="failures / schedules; NaN without any"),
     Column(
-        name="low", dtype="float64", unit="probability", meaning="lower end of the exact (Clopper-Pearson) interval"
+        name="low",
+        dtype="float64",
+        unit="probability",
+        meaning="lower end of its interval (Clopper-Pearson; of servers, Wilson)",
     ),
     Column(name="high", dtype="float64", unit="probability", meaning="upper end of it"),
     Column(name="confidence", dtype="float64", unit="probability", meaning="of the interval, pointwise"),
