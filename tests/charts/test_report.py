@@ -98,6 +98,24 @@ class TestReport:
         for token in failing["token"].unique():
             assert f"racewindow replay {token}" in page
 
+    def test_a_long_reason_does_not_blow_up_its_row(self, compared: pd.DataFrame) -> None:
+        """Its first words stand in the cell, the rest opens on request; a short one stands there whole."""
+        cells = compared.astype("object").head(2).to_dict("records")
+        long, short = "no map: " + "it takes too long to say why " * 5, "not begun: about 400"
+        cells = [cell | {"reason": reason} for cell, reason in zip(cells, (long, short), strict=True)]
+        html = charts.report(
+            title="t",
+            summary={},
+            matrix=matrix_frame(cells),
+            windows=windows_frame(),
+            timelines={},
+            implementations={},
+            scenarios={},
+        )
+        assert "<summary><small>no map</small></summary><small>it takes too long" in html
+        assert f"<small>{short}</small>" in html
+        assert Page(html).wrong == []
+
     def test_says_what_was_found_and_compared(self, page: str) -> None:
         """The first paragraph is the result; bounds and seeds follow as given."""
         assert "6 of 8 implementations break an invariant" in page

@@ -62,6 +62,7 @@ _WORDS = {
     "unknown": "unknown",
     "not-applicable": "n/a",
 }
+_REASON_MAX = 120  # characters that a cell of the matrix has room for
 _MARKS = {"proved": "✓", "passed": "○", "sampled": "◔", "failed": "✗", "unknown": "?", "not-applicable": "–"}
 
 
@@ -198,9 +199,15 @@ def _rows(matrix: pd.DataFrame, anchors: Mapping[str, str], bounds: Sequence[str
             "anchor": anchors.get(cell["token"], ""),
             # A bound that all cells share is told once, above the table.
             "bound": cell["bound"] if len(bounds) > 1 else "",
-            "reason": cell["reason"],
+            **_reason(str(cell["reason"])),
         }
     return list(rows.values())
+
+
+def _reason(text: str) -> dict[str, str]:
+    """What a cell says of why; of a long text the first words, and the others for who asks."""
+    head, _, rest = text.partition(": ")
+    return {"reason": head, "more": rest} if rest and len(text) > _REASON_MAX else {"reason": text, "more": ""}
 
 
 def _overview(matrix: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -233,7 +240,7 @@ def _worst(found: Sequence[Mapping[Any, Any]], anchors: Mapping[str, str]) -> di
         "counts": f"in {len(like)} of {applicable}" if len(like) < applicable else "",
         "anchor": anchors.get(like[0]["token"], ""),
         "bound": "",  # said of each in the next table
-        "reason": "",
+        **_reason(""),
     }
 
 
