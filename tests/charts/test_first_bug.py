@@ -41,6 +41,21 @@ class TestFirstBug:
         assert [panel.get_title(loc="left") or panel.get_title() for panel in figure.axes] == ["easy", "narrow"]
         assert len({panel.get_ylim() for panel in figure.axes}) == 1
 
+    def test_many_subjects_stand_in_rows_with_one_scale(self) -> None:
+        """Three fit beside each other at nine inches; what is harder to find is further to the right in all of them."""
+        rows = [
+            {"subject": f"s{n}", "strategy": "urw", "seed": 0, "schedules": 10 * n + 1, "found": True, "violation": "v"}
+            for n in range(5)
+        ]
+        figure = figure_of(charts.first_bug(FirstBug(frame=first_bug_frame(rows), schedules=100).survival))
+        assert [panel.get_title(loc="left") or panel.get_title() for panel in figure.axes] == [
+            f"s{n}" for n in range(5)
+        ]
+        assert len({round(panel.get_position().y0, 3) for panel in figure.axes}) == 2
+        assert {panel.get_xlim() for panel in figure.axes} == {(0.8, 41 * 1.1)}
+        assert [bool(panel.get_xlabel()) for panel in figure.axes] == [False, False, True, True, True]
+        assert len(figure.legends) == 1
+
     def test_a_curve_is_that_of_the_frame(self, survival: pd.DataFrame) -> None:
         """Steps at the schedules, and heights of the survival."""
         _, ax = plt.subplots()

@@ -14,14 +14,16 @@ import pytest
 import racewindow as rw
 from racewindow import charts
 from racewindow.experiments import Budget, Comparison, compare, prepare, prove, windows
+from racewindow.experiments._first_bug import STRATEGIES
 from racewindow.frames import MATRIX, WINDOWS
 from racewindow.implementations import implementation
 from racewindow.implementations.designs import LockedIntent, PathLock
 from racewindow.implementations.designs._model import DesignHandle
+from racewindow.kernel import Token
 from racewindow.sessions import Case, Environment, Observation, SessionStore, story
 
 FILES = {
-    *("summary.json", "matrix.parquet", "windows.parquet", "crashes.parquet", "arrivals.parquet"),
+    *("summary.json", "matrix.parquet", "windows.parquet", "crashes.parquet", "arrivals.parquet", "first_bugs.parquet"),
     *("windows.svg", "windows.png", "matrix.png", "report.html"),
 }
 BUDGET = Budget(preemptions=1, max_executions=200, schedules=20, shrink_executions=40)
@@ -67,6 +69,30 @@ def stories(*names: str) -> list[Any]:
 def comparison() -> Comparison:
     chosen = [implementation(name) for name in ("copy-on-write", "path-lock", "reference-without-fsync")]
     return compare(chosen, stories("after-completion", "free-running", "acknowledged-then-power-loss"), **SMALL)
+
+
+class TestFirstViolation:
+    def test_is_searched_for_where_there_is_one(self) -> None:
+        """In the story that was asked for: the reference without violations has no searches, and no note says that anything is missing."""
+        budget = Budget(preemptions=0, max_executions=200, schedules=20, shrink_executions=0, searches=2, searched=20)
+        chosen = [implementation(name) for name in ("copy-on-write", "reference")]
+        result = compare(
+            chosen, stories("after-completion"), searched=story("free-running"), **(SMALL | {"budget": budget})
+        )
+        found = result.first_bugs
+        assert set(found["subject"].astype("str")) == {"copy-on-write"}
+        assert found.groupby("strategy", observed=True).size().to_dict() == dict.fromkeys(STRATEGIES, 2)
+        assert (found["schedules"] <= 20).all()
+        assert result.notes == ()
+        page = result.report()
+        assert 'id="searches"' in page
+        assert "First violation" in page
+        for token in found.loc[found["found"], "token"]:
+            assert "/free-running/separate-stores/atomic" in Token.parse(token).subject
+
+    def test_is_not_there_unless_asked_for(self, comparison: Comparison) -> None:
+        assert comparison.first_bugs.empty
+        assert 'id="searches"' not in comparison.report()
 
 
 def quick(figure: object, path: Path) -> None:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from racewindow.charts import _style
 from racewindow.charts._arrivals import arrivals as arrivals_chart
 from racewindow.charts._crashes import crash_atlas
+from racewindow.charts._first_bug import first_bug
 from racewindow.charts._matrix import counts
 from racewindow.charts._timeline_svg import timeline_svg
 from racewindow.charts._timeline_text import timeline_text
@@ -25,7 +26,9 @@ from racewindow.frames import (
     ARRIVALS,
     CRASHES,
     MATRIX,
+    RATES,
     RIBBON,
+    SURVIVAL,
     VERDICTS,
     WINDOWS,
     Timeline,
@@ -34,8 +37,10 @@ from racewindow.frames import (
     crash_points,
     crashes_frame,
     kinds,
+    rates_frame,
     require,
     spans,
+    survival_frame,
     tally,
     widths,
 )
@@ -77,6 +82,8 @@ def report(
     scenarios: Mapping[str, str],
     crashes: pd.DataFrame | None = None,
     arrivals: pd.DataFrame | None = None,
+    survival: pd.DataFrame | None = None,
+    rates: pd.DataFrame | None = None,
     drawn: pd.DataFrame | None = None,
 ) -> str:
     """Write a comparison as one self-contained HTML page.
@@ -91,6 +98,8 @@ def report(
         scenarios: text of each scenario, by name.
         crashes: cells of crash maps, with the columns `racewindow.frames.CRASHES`.
         arrivals: probabilities, with the columns `racewindow.frames.ARRIVALS`, of one scenario, topology and granularity.
+        survival, rates: curves and means of searches for the first violation, with the columns `racewindow.frames.SURVIVAL` and
+            `racewindow.frames.RATES`.
         drawn: the gaps that the atlas shows, where all of ``windows`` would be too many; the table of widths has all.
 
     Raises:
@@ -104,6 +113,8 @@ def report(
     matrix, windows = conform(matrix, MATRIX, "matrix"), conform(windows, WINDOWS, "windows")
     struck = crashes_frame() if crashes is None else conform(crashes, CRASHES, "report (crashes)")
     came = arrivals_frame() if arrivals is None else conform(arrivals, ARRIVALS, "report (arrivals)")
+    curves = survival_frame() if survival is None else conform(survival, SURVIVAL, "report (survival)")
+    found = rates_frame() if rates is None else conform(rates, RATES, "report (rates)")
     measured = widths(windows)
     timelines, drawings = _that_fit(matrix, timelines)
     rest = _without_story(matrix, timelines)
@@ -130,6 +141,10 @@ def report(
         crashes=_crashes(struck, anchors),
         arrival_charts=_arrival_charts(came),
         arrivals=_arrivals(came, anchors),
+        survival_charts=_twice("survival", "Survival curves", lambda width: first_bug(curves, width=width))
+        if len(curves)
+        else [],
+        searches=_searches(found),
         widths=_widths(measured, spans(windows), anchors),
         implementations=_implementations(matrix, measured, implementations),
         scenarios=list(scenarios.items()),
@@ -362,6 +377,17 @@ def _arrivals(came: pd.DataFrame, anchors: Mapping[str, str]) -> dict[str, Any]:
         "confidence": "" if first is None else f"{first['confidence']:.0%}".replace("%", " %"),
         "latencies": [str(text) for text in dict.fromkeys(came["latency"].astype("str"))],
     }
+
+
+def _searches(rates: pd.DataFrame) -> dict[str, Any]:
+    """Implementations by strategies: schedules to the first violation."""
+    rows: dict[str, dict[str, dict[str, str]]] = {}
+    for one in rates.to_dict("records"):
+        rows.setdefault(str(one["subject"]), {})[str(one["strategy"])] = {
+            "told": f"{one['mean']:.1f}" if one["finds"] else "none found",
+            "interval": f"{one['mean_low']:.1f} to {one['mean_high']:.1f}",
+        }
+    return {"rows": rows, "strategies": sorted({name for cells in rows.values() for name in cells})}
 
 
 def _widths(measured: pd.DataFrame, found: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ COMPARED = (
 )
 CRASHED = "crash-during-commit"
 ARRIVED = "free-running"
+SEARCHED = "free-running"
 
 
 def compare(
@@ -63,6 +64,9 @@ def compare(
     ] = None,
     no_crashes: Annotated[bool, typer.Option("--no-crashes", help=f"no crash maps (of {CRASHED})")] = False,
     no_arrivals: Annotated[bool, typer.Option("--no-arrivals", help=f"no arrival curves (of {ARRIVED})")] = False,
+    no_first_bug: Annotated[
+        bool, typer.Option("--no-first-bug", help=f"no searches for the first violation (of {SEARCHED})")
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="worker processes")] = 2,
     time_limit: TimeLimit = None,
     output: Annotated[Path, typer.Option("--output", help="folder for the report, the frames and the charts")] = Path(
@@ -97,6 +101,7 @@ def compare(
         disks=disks,
         crashed=None if no_crashes else story(CRASHED),
         arrived=None if no_arrivals else story(ARRIVED),
+        searched=None if no_first_bug else story(SEARCHED),
         budget=experiments.Budget(
             preemptions=preemptions,
             max_executions=max_executions,

@@ -19,6 +19,7 @@ from racewindow.errors import RacewindowError, Unsupported, UsageError
 from racewindow.experiments._arrivals import arrivals
 from racewindow.experiments._case_result import CaseResult
 from racewindow.experiments._crashes import crashes
+from racewindow.experiments._first_bug import FirstBug, first_bug
 from racewindow.experiments._fuzz import fuzz
 from racewindow.experiments._intrusion import has_pair
 from racewindow.experiments._prove import prove
@@ -27,6 +28,7 @@ from racewindow.experiments._windows import windows
 from racewindow.frames import (
     ARRIVALS,
     CRASHES,
+    FIRST_BUG,
     RIBBON,
     WINDOWS,
     Timeline,
@@ -34,6 +36,7 @@ from racewindow.frames import (
     concat,
     conform,
     crashes_frame,
+    first_bug_frame,
     matrix_frame,
     widths,
 )
@@ -58,6 +61,8 @@ class Budget:
             told as it was found.
         delays_s: virtual seconds from 'accepted' to the arrival of the second client.
         arrivals: schedules to sample for each of these delays.
+        searches: for the first violation, with each strategy.
+        searched: schedules after which such a search is cut off.
     """
 
     preemptions: int = 2
@@ -67,6 +72,8 @@ class Budget:
     shrink_executions: int = 400
     delays_s: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0, 3.0, 10.0)
     arrivals: int = 100
+    searches: int = 10
+    searched: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,7 @@ class Comparison:
         windows: one row per gap; columns :data:`racewindow.frames.WINDOWS`.
         crashes: one row per point of a crash map; columns :data:`racewindow.frames.CRASHES`.
         arrivals: one row per delay; columns :data:`racewindow.frames.ARRIVALS`.
+        first_bugs: one row per search for the first violation; columns :data:`racewindow.frames.FIRST_BUG`.
         timelines: the stories that the report tells, by token.
         implementations, scenarios: what was compared, with a line or the text for each.
         settings: budget, seed, and how long it took.
@@ -94,6 +102,7 @@ class Comparison:
     settings: dict[str, Any]
     crashes: pd.DataFrame = field(default_factory=crashes_frame, repr=False)
     arrivals: pd.DataFrame = field(default_factory=arrivals_frame, repr=False)
+    first_bugs: pd.DataFrame = field(default_factory=first_bug_frame, repr=False)
     stores: dict[str, type[SessionStore]] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
     interrupted: bool = False
@@ -171,6 +180,7 @@ class Comparison:
             "windows.parquet": lambda path: self.windows.to_parquet(path),
             "crashes.parquet": lambda path: self.crashes.to_parquet(path),
             "arrivals.parquet": lambda path: self.arrivals.to_parquet(path),
+            "first_bugs.parquet": lambda path: self.first_bugs.to_parquet(path),
             "windows.svg": lambda path: charts.save(figure, path),
             "windows.png": lambda path: charts.save(figure, path),
             "matrix.png": lambda path: charts.save(charts.matrix(self.matrix), path),
@@ -187,6 +197,7 @@ class Comparison:
         """One self-contained HTML page."""
         from racewindow import charts
 
+        searches = FirstBug(frame=self.first_bugs, schedules=self.settings["searched"])
         return charts.report(
             title="Race windows of session stores",
             summary={**self.settings, "interrupted": self.interrupted}
@@ -195,6 +206,8 @@ class Comparison:
             windows=self.windows,
             crashes=self.crashes,
             arrivals=self.arrivals,
+            survival=searches.survival,
+            rates=searches.rates,
             timelines=self.timelines,
             implementations=self.implementations,
             scenarios=self.scenarios,
@@ -215,6 +228,7 @@ def compare(
     disks: Sequence[Granularity] = ("suspending", "atomic"),
     crashed: Scenario | None = None,
     arrived: Scenario | None = None,
+    searched: Scenario | None = None,
     budget: Budget | None = None,
     jobs: int = 1,
     time_limit_s: float | None = None,
@@ -228,6 +242,8 @@ def compare(
         topologies, disks: which.
         crashed: the story to map crashes of a process in (:func:`crashes`), in the first topology and granularity; None: no such map.
         arrived: the story to ask for arrivals (:func:`arrivals`), in the last topology and the first granularity; None: no such curves.
+        searched: the story to search for the first violation with several strategies (:func:`first_bug`), where there is one, in the last
+            topology and the first granularity; None: no such searches.
         budget: for each cell.
         jobs: worker processes; the result does not depend on it.
         time_limit_s: wall-clock seconds after which no further cell is waited for; what there is until then is returned.
@@ -266,6 +282,11 @@ def compare(
             (_draw_arrivals, Case(implementation=each, scenario=arrived, topology=topologies[-1], disk=disks[0]))
             for each in whole
         ]
+    if searched is not None:
+        asked += [
+            (_search, Case(implementation=each, scenario=searched, topology=topologies[-1], disk=disks[0]))
+            for each in whole
+        ]
     work = (joblib.delayed(ask)(case, budget) for ask, case in asked)
     results: Iterable[Any] = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(work)
     cells: list[Cell] = []
@@ -284,6 +305,7 @@ def compare(
         windows=concat((cell.windows for cell in cells if cell.windows is not None), WINDOWS),
         crashes=concat((cell.crashes for cell in cells if cell.crashes is not None), CRASHES),
         arrivals=concat((cell.arrivals for cell in cells if cell.arrivals is not None), ARRIVALS),
+        first_bugs=concat((cell.first_bugs for cell in cells if cell.first_bugs is not None), FIRST_BUG),
         timelines={token: story for cell in cells for token, story in cell.timelines.items()},
         implementations={each.name: each.summary() for each in implementations},
         scenarios={scenario.name: scenario.text for scenario in scenarios},
@@ -297,6 +319,10 @@ def compare(
             "shrink_executions": budget.shrink_executions,
             "crashes": "none" if crashed is None else crashed.name,
             "arrivals": "none" if arrived is None else f"{arrived.name}, {budget.arrivals} schedules for each delay",
+            "first_bugs": "none"
+            if searched is None
+            else f"{searched.name}, {budget.searches} searches with each strategy",
+            "searched": budget.searched,
             "time": "idle",
             "seconds": round(time.monotonic() - started, 1),
         },
@@ -314,6 +340,7 @@ class Cell:
     windows: pd.DataFrame | None = None
     crashes: pd.DataFrame | None = None
     arrivals: pd.DataFrame | None = None
+    first_bugs: pd.DataFrame | None = None
     timelines: dict[str, Timeline] = field(default_factory=dict)
     note: str = ""
     interrupted: bool = False
@@ -375,6 +402,19 @@ def _draw_arrivals(case: Case, budget: Budget) -> Cell:
     except Unsupported as error:
         return Cell(note=f"no arrivals at {case.implementation.name}: {error}")
     return Cell(arrivals=result.frame, timelines=told, interrupted=result.interrupted)
+
+
+def _search(case: Case, budget: Budget) -> Cell:
+    """How many schedules each strategy takes to the first violation, where there is one."""
+    try:
+        tried = fuzz(case, schedules=budget.searched, seed=budget.seed, stop_at_first=True)
+        if tried.verdict != "failed":
+            return Cell(interrupted=tried.interrupted)
+        seeds = range(budget.seed, budget.seed + budget.searches)
+        result = first_bug({case.implementation.name: case}, seeds=seeds, schedules=budget.searched)
+    except RacewindowError as error:
+        return Cell(note=f"no searches for the first violation of {case.implementation.name}: {error}")
+    return Cell(first_bugs=result.frame, interrupted=result.interrupted)
 
 
 def _one_of_each_kind(frame: pd.DataFrame) -> Iterator[str]:
