@@ -18,7 +18,7 @@ import trio
 
 import racewindow as rw
 from racewindow.kernel import Engine, Point, Task
-from racewindow.search.bounded import BoundedSearch
+from racewindow.search.strategy import Account, Accountable, Attached, Search, Strategy
 
 Op = tuple[Any, ...]
 Program = list[list[Op]]
@@ -57,6 +57,7 @@ class Shared:
         self.events = [trio.Event(), trio.Event()]
         self.channel = trio.open_memory_channel[int](1)
         self.scopes = [trio.CancelScope(), trio.CancelScope()]
+        self.victim = world.process("victim")
         self.logs: dict[str, list[Any]] = {}
 
     def log(self, what: Any) -> None:
@@ -140,6 +141,19 @@ async def perform(shared: Shared, nursery: trio.Nursery, ops: list[Op]) -> None:
                 shared.log(trio.current_time())
             case "spawn":
                 nursery.start_soon(perform, shared, nursery, [("increment", number)], name="child")
+            case "nursery":
+                async with trio.open_nursery() as inner:
+                    inner.start_soon(perform, shared, inner, [("write", number)], name="inner")
+                    await shared.cells[1 - number].read()
+            case "victim" if not shared.victim.crashed:
+                world.start(
+                    partial(perform, shared, nursery, [("write", 0), ("write", 1)]),
+                    name="victim",
+                    process=shared.victim,
+                )
+            case "crash":
+                await trio.lowlevel.checkpoint()
+                world.crash(shared.victim)
             case "start":
                 world.start(partial(perform, shared, nursery, [("write", number)]), name="background")
             case "children":
@@ -183,63 +197,73 @@ def outcome(run: rw.Run) -> str:
     return repr((run.verdict, kinds, run.result))
 
 
-# -- every schedule, and what it touched -------------------------------------------------------------------------------
+# -- every schedule of a search, and what it touched --------------------------------------------------------------------
 
 
 @dataclass
 class Enumerated:
-    """What plain depth-first search found."""
+    """What a search found."""
 
     complete: bool = False
     schedules: int = 0
+    blocked: int = 0
+    classes: int | None = None
+    preemptions: int = 0
     outcomes: set[str] = field(default_factory=set)
     traces: set[frozenset[Any]] = field(default_factory=set)
 
 
-class WatchingSearch(BoundedSearch):
-    """Depth-first search over everything, while the host records what steps use; it leaves nothing out."""
+class WatchingSearch:
+    """Another search at work, while the host records what steps use."""
 
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.every_step = True
+    every_step = True
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self.begin, self.end = search.begin, search.end
 
     def attach(self, engine: Engine) -> None:
         engine.observe()
         self.engine = engine
-
-    def begin(self, index: int) -> bool:
-        self.starts: list[int] = []
-        return super().begin(index)
+        if isinstance(self._search, Attached):
+            self._search.attach(engine)
 
     def choose(self, enabled: list[Task], current: int) -> int:
+        if not self.engine.points:
+            self.starts: list[int] = []
         self.starts.append(len(self.engine.points))
-        return super().choose(enabled, current)
+        return self._search.choose(enabled, current)
+
+    def account(self) -> Account:
+        return self._search.account() if isinstance(self._search, Accountable) else Account(sampled_from=None)
 
 
-@dataclass
 class Watching:
-    """The strategy that :class:`WatchingSearch` is."""
+    """A strategy whose schedules are watched."""
 
-    name = "watching"
-    exhaustive = True
-    bound = ""
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+        self.name, self.exhaustive, self.bound = strategy.name, strategy.exhaustive, strategy.bound
 
     def search(self, seed: int) -> WatchingSearch:
-        self.at_work = WatchingSearch()
+        self.at_work = WatchingSearch(self._strategy.search(seed))
         return self.at_work
 
 
-def enumerate_all(subject: Subject, limits: rw.Limits, most: int) -> Enumerated:
-    strategy = Watching()
+def enumerate_all(subject: Subject, limits: rw.Limits, most: int | None, strategy: Strategy) -> Enumerated:
+    """Run the schedules of a strategy, ``most`` of them at most, and turn each into its trace."""
+    watching = Watching(strategy)
     result = Enumerated()
 
     def record(run: rw.Run) -> None:
         result.outcomes.add(outcome(run))
-        search = strategy.at_work
+        result.preemptions = max(result.preemptions, run.preemptions)
+        search = watching.at_work
         result.traces.add(mazurkiewicz(run, search.starts, search.engine.rests))
 
-    found = rw.explore(subject, strategy=strategy, schedules=most, limits=limits, on_run=record)
+    found = rw.explore(subject, strategy=watching, schedules=most, limits=limits, on_run=record)
     result.complete, result.schedules = found.complete, found.schedules
+    result.blocked, result.classes = found.blocked, found.classes
     return result
 
 
@@ -290,7 +314,7 @@ def check(seed: int, limits: rw.Limits, most: int) -> bool:
     """Compare the two searches; False when the program has more than ``most`` schedules."""
     program = random_program(random.Random(seed))
     subject = subject_of(program)
-    whole = enumerate_all(subject, limits, most)
+    whole = enumerate_all(subject, limits, most, rw.Bounded(None))
     if not whole.complete:
         return False
     some: set[str] = set()

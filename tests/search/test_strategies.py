@@ -39,6 +39,8 @@ ALL: tuple[Strategy, ...] = (
     rw.Bounded(None),
     rw.Bounded(delays=2),
     rw.Bounded(1, 2),
+    rw.DPOR(),
+    rw.DPOR(1),
 )
 WITHOUT_MEMORY: tuple[Strategy, ...] = (rw.RandomWalk(), rw.Burst(), rw.POS(), rw.Timed())
 
@@ -311,6 +313,8 @@ class TestWrongParameters:
             (partial(rw.Bounded, -1), "preemptions=-1.*cannot be negative"),
             (partial(rw.Bounded, delays=-1), "delays=-1.*cannot be negative"),
             (partial(rw.Bounded, delays="two"), "delays='two'"),  # type: ignore[arg-type]
+            (partial(rw.DPOR, -1), "preemptions=-1.*cannot be negative"),
+            (partial(rw.DPOR, 1.0), "preemptions=1.0"),  # type: ignore[arg-type]
             (partial(rw.Auto, 0), "schedules=0"),
         ],
     )
@@ -349,6 +353,9 @@ class TestNames:
             ("bounded", rw.Bounded(2)),
             ("bounded:preemptions=none", rw.Bounded(None)),
             ("bounded:preemptions=1,delays=3", rw.Bounded(1, 3)),
+            ("dpor", rw.DPOR()),
+            ("dpor:2", rw.DPOR(2)),
+            ("dpor:preemptions=none", rw.DPOR(None)),
             ("delays", rw.Bounded(delays=2)),
             ("delays:0", rw.Bounded(delays=0)),
             ("auto", rw.Auto()),
@@ -376,6 +383,7 @@ class TestNames:
             ("pct:", "depth=''"),
             ("burst:mean=-1", "mean=-1"),
             ("delays:-1", "delays=-1"),
+            ("dpor:-1", "preemptions=-1"),
             ("pos:3", "pos has no parameter '3'.*it has none"),
             ("bounded:preemptions=1,delays", "no parameter 'delays'"),
             ("replay", "replay needs token"),
@@ -392,6 +400,8 @@ class TestNames:
         assert rw.Bounded(1, 2).bound == "preemptions<=1, delays<=2"
         assert rw.Bounded(delays=2).bound == "delays<=2"
         assert rw.Bounded(None).bound == ""
+        assert rw.DPOR(2).bound == "preemptions<=2"
+        assert rw.DPOR().bound == ""
 
 
 class TestAuto:

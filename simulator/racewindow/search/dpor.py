@@ -10,6 +10,9 @@ that depends on it. Two things go beyond the paper, whose tasks cannot disable e
 - Time that passes because nothing else can run comes after everything and before everything else. With ``time="adversarial"`` it could
   have passed earlier: a timer that fires depends on everything, for there is a bound on how many may fire early, and equivalent
   schedules have to spend it alike.
+
+With a bound on preemptions an equivalent schedule may cost more than the one that it stands for. What that takes is in
+:mod:`racewindow.search.bounded_dpor`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from racewindow.kernel.engine import Engine
 from racewindow.kernel.footprint import Footprint, dependent, footprint_of, joined_by, stepped_unasked
 from racewindow.kernel.run import Run
 from racewindow.kernel.task import CLOCK_ROLE, Point, Task
+from racewindow.search._checks import check_whole
 from racewindow.search._shape import Shape, diverged, ended_early, shape_of
 from racewindow.search.partial_order import PartialOrder
 from racewindow.search.strategy import Account, Reduction, Redundant
@@ -39,21 +43,41 @@ class DPOR:
     How much that saves depends on what is known about the steps: see :meth:`World.memory_declared`. On the asyncio host nothing is known,
     and so nothing is left out: there the event loop itself is shared by all tasks, and who is called back first depends on it.
 
-    There is no bound on preemptions, for with one the reduction would leave out schedules that nothing else stands for; :class:`Bounded`
-    has one, and no reduction.
+    Args:
+        preemptions: bound on preemptions. Each order of dependent steps that some schedule within it has is run by one within it: that
+            shows what :class:`Bounded` shows, in no more schedules and mostly in fewer; but each takes longer, since its steps are
+            observed. None: no bound.
+
+    Raises:
+        UsageError: for a bound that is negative or no whole number.
     """
+
+    preemptions: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.preemptions is not None:
+            why = "the bound cannot be negative; 0 means run-to-block schedules only"
+            check_whole("preemptions", self.preemptions, least=0, why=why)
 
     name = "dpor"
     exhaustive = True
-    bound = ""
+
+    @property
+    def bound(self) -> str:
+        """The bound as it is printed with a proof."""
+        return "" if self.preemptions is None else f"preemptions<={self.preemptions}"
 
     def search(self, seed: int) -> DPORSearch:
         """A fresh search; the seed changes nothing."""
-        return DPORSearch()
+        if self.preemptions is None:
+            return DPORSearch()
+        from racewindow.search.bounded_dpor import BoundedDPORSearch  # which builds on the search below
+
+        return BoundedDPORSearch(self.preemptions)
 
 
 @dataclass(slots=True)
-class _Place:
+class Place:
     """A state on the way of the schedule that is being run, and the event that leaves it."""
 
     shape: Shape
@@ -77,7 +101,7 @@ class DPORSearch:
     every_step = True
 
     def __init__(self) -> None:
-        self._stack: list[_Place] = []
+        self._stack: list[Place] = []
         self._depth = 0
         self._rests = 0
         self._fresh = -1  # index of the first event that was not analysed yet
@@ -125,7 +149,7 @@ class DPORSearch:
         else:
             while self._stack:
                 place = self._stack[-1]
-                place.done[place.chosen] = place.footprint
+                place.done[place.chosen] = self._sleeps_until(place)
                 left = [name for name in place.names if self._to_explore(place, name)]
                 if left:
                     place.chosen = left[0]
@@ -137,8 +161,12 @@ class DPORSearch:
         self._depth = self._rests = 0
         return True
 
+    def _sleeps_until(self, place: Place) -> Footprint:
+        """What was explored from a place goes to sleep there, until an event that depends on this."""
+        return place.footprint
+
     @staticmethod
-    def _to_explore(place: _Place, name: str) -> bool:
+    def _to_explore(place: Place, name: str) -> bool:
         return name in place.wanted and name not in place.done and name not in place.sleep
 
     def choose(self, enabled: list[Task], current: int) -> int:
@@ -181,7 +209,7 @@ class DPORSearch:
         if not self._engine.observing:
             wanted.update(names)  # on a host that cannot see what steps use, nothing is left out
         self._stack.append(
-            _Place(shape=shape_of(enabled), names=names, sleep=sleep, chosen=names[index], label="", wanted=wanted)
+            Place(shape=shape_of(enabled), names=names, sleep=sleep, chosen=names[index], label="", wanted=wanted)
         )
         return index
 
@@ -198,9 +226,13 @@ class DPORSearch:
             self._assumed += 1
         else:
             self._observed += 1
-        for name in place.names:
-            if name != place.chosen and name not in enabled:
-                place.wanted.add(name)
+        disabled = {name for name in place.names if name != place.chosen and name not in enabled}
+        if disabled:
+            self._prefer(self._depth - 1, disabled)
+
+    def _prefer(self, index: int, disabled: set[str]) -> None:
+        """Let those step whom the event would have disabled."""
+        self._stack[index].wanted |= disabled
 
     def end(self, run: Run) -> None:
         if self._depth < len(self._stack):
