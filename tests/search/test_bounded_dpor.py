@@ -97,21 +97,55 @@ class TestRulesOfItsOwn:
         assert check([[("write", 0), ("write", 1)], [("write", 1)]], IDLE, 0, None)
 
     def test_an_end_that_is_waited_for(self) -> None:
-        """A parent that gets to the end of its nursery before its child does hands on its turn for nothing."""
+        """Only a thread that joins the first one before it ended blocks there, and hands on its turn for nothing."""
+
+        def subject(world: rw.World) -> list[int]:
+            world.memory_declared()
+            one, other = world.cell(0, name="one"), world.cell(0, name="other")
+            seen: list[int] = []
+            first = threading.Thread(target=other.get)
+
+            def join() -> None:
+                seen.append(one.get())
+                first.join()
+                seen.append(one.get())
+
+            first.start()
+            for body in (join, partial(one.set, 1)):
+                world.start(body)
+            world.quiet()
+            return seen
+
+        _, ends = runs_of(subject, rw.DPOR(0), "threads")
+        assert ends == runs_of(subject, rw.Bounded(0), "threads")[1]
+        assert any("[0, 1]" in end for end in ends)
+
+    @pytest.mark.parametrize(
+        "program",
+        [
+            [[("write", 1), ("read", 0), ("read", 0)], [("read", 0), ("write", 0)], [("write", 1), ("read", 0)]],
+            [[("read", 1), ("read", 0), ("write", 1)], [("write", 0)], [("read", 0), ("write", 1), ("write", 0)]],
+        ],
+    )
+    def test_a_task_that_sleeps_with_its_block_wakes_for_a_race(self, program: Program) -> None:
+        assert check(program, IDLE, 1, None)
+
+    def test_a_task_that_kills_others_at_the_end_of_its_block(self) -> None:
+        """Who dies has to come before the block, for in the middle of it that takes a preemption."""
 
         async def subject(world: rw.World) -> None:
             world.memory_declared()
-            cell = world.cell(0, name="c")
+            cells = [world.cell(0, name=name) for name in "ab"]
 
             async def stop() -> None:
-                await cell.write(1)
+                await cells[0].write(1)
                 world.check(False, "stopped")
 
             async def last() -> None:
-                world.start(partial(cell.write, 2), name="late")
+                world.start(partial(cells[1].write, 2), name="late")
 
             world.start(stop, name="stop")
-            await world.together(partial(cell.write, 3), last)
+            await world.together(partial(cells[0].write, 3), last)
 
         self.compare(subject)
 
