@@ -170,6 +170,7 @@ class TestCounts:
         found = rw.explore(writers(5, cells=5), strategy=rw.DPOR(bound), schedules=None)
         assert (found.verdict, found.schedules, found.classes, found.blocked) == ("proved", 1, 1, 0)
         assert found.bound == f"preemptions<={bound}"
+        assert found.notes == ()
 
     @pytest.mark.parametrize("bound", [0, 9])
     def test_writers_of_one_cell_need_no_preemption_for_any_order(self, bound: int) -> None:

@@ -116,6 +116,7 @@ class DPORSearch:
         """Have the engine watch what steps use; its books tell what each event was."""
         self._engine = engine
         engine.observe()
+        self._observed_host = engine.observing  # it may look away before the account is given
 
     @property
     def share(self) -> float:
@@ -133,7 +134,7 @@ class DPORSearch:
             footprints = f"assumed to touch anything: {self._assumed} of {steps} steps; the others {footprints}"
         why = f"on the {self._engine.host} host nobody sees what steps share, so each may touch anything"
         return Account(
-            notes=() if self._engine.observing else (f"dpor: {why}: no schedule is left out",),
+            notes=() if self._observed_host else (f"dpor: {why}: no schedule is left out",),
             sampled_from=None,
             reduction=Reduction(
                 classes=len(self._classes),
