@@ -1,11 +1,11 @@
 """What a campaign costs: how much faster two processes are than one, and whether it stays as small as it began.
 
     python benchmarks/campaign.py speed --schedules 20000 --pairs 3
-    python benchmarks/campaign.py memory --schedules 200000
+    python benchmarks/campaign.py memory --schedules 200000 --jobs 2
 
 ``speed`` does the same campaign in one process and in two, by turns, so that what else the machine does meets both; the median of the
-ratios is printed. ``memory`` notes how much memory the process that adds up has after every range, rows written to disk and all, and
-prints the slope of a least-squares line through the second half of the campaign.
+ratios is printed. ``memory`` notes after every range, rows written to disk and all, how much memory the process that adds up has, and how
+much those have that do the work (with one job they are the same one), and prints the slopes of least-squares lines through the second half.
 """
 
 from __future__ import annotations
@@ -25,9 +25,18 @@ from racewindow.campaign import Folder, Part, Plan, campaign, plan_of, pool_of
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def resident() -> int:
-    """Bytes of this process in memory now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+def resident(process: int | str = "self") -> int:
+    """Bytes of a process in memory now; 0: it is no more."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def largest_child() -> int:
+    """Bytes of the largest process that this one started; 0: there is none."""
+    children = [each for file in Path("/proc/self/task").glob("*/children") for each in file.read_text().split()]
+    return max(map(resident, children), default=0)
 
 
 def plan_for(scenario: str, schedules: int) -> Plan:
@@ -54,27 +63,39 @@ def speed(scenario: str, schedules: int, pairs: int) -> None:
     print(f"median of {pairs}: {statistics.median(ratios):.2f}; load of the machine now {os.getloadavg()[0]:.1f}")
 
 
-def memory(scenario: str, schedules: int) -> None:
+def memory(scenario: str, schedules: int, jobs: int) -> None:
     """Print how memory grows with schedules."""
     done: list[int] = []
-    sizes: list[int] = []
+    driver: list[int] = []
+    worker: list[int] = []
 
     def note(part: Part, again: bool) -> None:
         done.append((done[-1] if done else 0) + part.schedules)
-        sizes.append(resident())
+        driver.append(resident())
+        worker.append(largest_child())
 
     plan = plan_for(scenario, schedules)
+    if sum(1 for _ in plan.ranges()) < 4:
+        raise SystemExit("a line needs points: give more schedules")
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        campaign(plan, folder=Folder(folder, plan), on_part=note)
+        campaign(plan, folder=Folder(folder, plan), pool=pool_of(jobs), on_part=note)
+    print(f"{schedules} schedules in {time.monotonic() - began:.0f} s, {len(done)} ranges, {jobs} processes at work")
+    grows("the process that adds up", done, driver)
+    if jobs > 1:
+        grows("the largest of the workers", done, worker, share=jobs)
+
+
+def grows(who: str, done: Sequence[int], sizes: Sequence[int], share: int = 1) -> None:
+    """Print how one process grew; it does one schedule of ``share``."""
     half = len(done) // 2
     slope = statistics.linear_regression(done[half:], sizes[half:]).slope
+    first, middle, last = (f"{size / 2**20:.1f}" for size in (sizes[0], sizes[half], sizes[-1]))
+    print(f"{who}: {first} MiB after the first range, {middle} after half, {last} at the end")
     print(
-        f"{schedules} schedules in {time.monotonic() - began:.0f} s; {sizes[0] / 2**20:.1f} MiB after the first range, ",
-        end="",
+        f"  in the second half {slope:.2f} bytes a schedule of the campaign, {slope * share:.2f} of its own; "
+        f"{slope * 1e7 / 2**20:.1f} MiB for ten million"
     )
-    print(f"{sizes[half] / 2**20:.1f} after half, {sizes[-1] / 2**20:.1f} at the end")
-    print(f"slope in the second half: {slope:.2f} bytes a schedule, {slope * 1e7 / 2**20:.1f} MiB for ten million")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,11 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenario", default="a: add m1; commit | b: reload")
     parser.add_argument("--schedules", type=int, default=20_000)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="of memory")
     arguments = parser.parse_args(argv)
     if arguments.what == "speed":
         speed(arguments.scenario, arguments.schedules, arguments.pairs)
     else:
-        memory(arguments.scenario, arguments.schedules)
+        memory(arguments.scenario, arguments.schedules, arguments.jobs)
     return 0
 
 

@@ -200,6 +200,7 @@ class Dying(ThisProcess):
     """Workers die of some ranges: as often as is said here."""
 
     capacity = 3
+    shared_fate = True
 
     def __init__(self, deaths: dict[int, int]) -> None:
         self.left = dict(deaths)
@@ -267,9 +268,10 @@ class TestPools:
         ("options", "said"),
         [
             ({"jobs": 0}, "at least one process"),
-            ({"backend": "slurm"}, "unknown backend 'slurm': use local or dask"),
+            ({"backend": "slurm"}, "unknown backend 'slurm': use local, dask or ray"),
             ({"backend": "dask"}, "give --scheduler tcp://host:port"),
-            ({"scheduler": "tcp://h:1"}, "is for --backend dask"),
+            ({"backend": "ray"}, "give --scheduler ray://host:port"),
+            ({"scheduler": "tcp://h:1"}, "is for --backend dask or ray"),
         ],
     )
     def test_what_makes_no_sense(self, options: dict[str, Any], said: str) -> None:

@@ -232,6 +232,7 @@ class TestEnds:
             (("--output", "junit=nowhere/at/all.xml"), "there is no folder nowhere/at"),
             (("--output", "text", "--json"), "--json is --output json"),
             (("--backend", "dask"), "give --scheduler tcp://host:port"),
+            (("--backend", "ray", "--scheduler", "ray://127.0.0.1:9"), "no Ray cluster answers at 'ray://127.0.0.1:9'"),
             (("--backend", "slurm"), "unknown backend 'slurm'"),
             (("--jobs", "1", "--time-limit", "-1"), "give a positive number of seconds"),
             (("--jobs", "1", "--strategy", "luck"), "unknown strategy 'luck'"),

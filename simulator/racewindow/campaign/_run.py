@@ -204,10 +204,12 @@ class _Driver:
             self._bury(dead)
 
     def _bury(self, dead: list[Range]) -> None:
-        """A worker died: all that was handed out is in doubt, and is done again, one range at a time, so that a culprit is known."""
+        """A worker died: all that may have gone with it is in doubt, and is done again, one range at a time, so that a culprit is known."""
         self.deaths += 1
-        doubtful = sorted([*dead, *self._at_work.values()], key=lambda each: each.number)
-        self._at_work.clear()
+        doubtful = dead
+        if self.pool.shared_fate:
+            doubtful = sorted([*dead, *self._at_work.values()], key=lambda each: each.number)
+            self._at_work.clear()
         for part_of in doubtful:
             self._attempts[part_of.number] += len(doubtful) == 1 or self._attempts[part_of.number] == 0
             if self._attempts[part_of.number] < ATTEMPTS:

@@ -75,9 +75,11 @@ def fuzz(
     ] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="worker processes")] = None,
     backend: Annotated[
-        str, typer.Option("--backend", help="local, or dask: the workers of a cluster that runs")
+        str, typer.Option("--backend", help="local; or dask or ray: the workers of a cluster that runs")
     ] = "local",
-    scheduler: Annotated[str, typer.Option("--scheduler", help="address of the Dask cluster: tcp://host:port")] = "",
+    scheduler: Annotated[
+        str, typer.Option("--scheduler", help="address of the cluster: tcp://host:port, ray://host:port")
+    ] = "",
 ) -> int:
     """Sample schedules, and count what breaks; as a campaign, for CI and long runs, with a profile, a corpus, jobs or a cluster."""
     from racewindow import experiments
