@@ -179,17 +179,28 @@ class TestResume:
 
     @pytest.mark.exhaustive
     def test_a_driver_that_is_killed(self, tmp_path: Path) -> None:
-        """SIGKILL after the third range; then the same again, on two processes."""
+        """SIGKILL after the third range; its workers end with it; then the same again."""
+        psutil = pytest.importorskip("psutil")
         story = ("fuzz", "copy-on-write", "after-completion", "--topology", "same-store", "--disk", "atomic")
         argv = (*story, "--schedules", "3500", "--no-shrink", "--runs")
         code = (
-            "import os, signal, sys\nfrom racewindow.campaign import _folder\nwrite = _folder.Folder.write\n"
+            "import os, psutil, signal, sys\nfrom racewindow.campaign import _folder\nwrite = _folder.Folder.write\n"
             "def writes(self, part):\n    write(self, part)\n"
-            "    if part.number == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "    if part.number != 2: return\n"
+            "    print(*(each.pid for each in psutil.Process().children()), flush=True)\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
             "_folder.Folder.write = writes\nfrom racewindow.cli import main\nsys.exit(main(sys.argv[1:]))"
         )
-        killed = subprocess.run([sys.executable, "-c", code, *argv, str(tmp_path / "runs")], check=False)
-        assert killed.returncode == -signal.SIGKILL
+        killed = subprocess.Popen(
+            [sys.executable, "-c", code, *argv, str(tmp_path / "runs"), "--jobs", "2"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert killed.stdout is not None
+        started = [psutil.Process(int(pid)) for pid in killed.stdout.readline().split() if psutil.pid_exists(int(pid))]
+        assert killed.wait() == -signal.SIGKILL
+        killed.stdout.close()
+        assert psutil.wait_procs(started, timeout=60)[1] == []
         again = [sys.executable, "-m", "racewindow", *argv, str(tmp_path / "runs"), "--jobs", "2", "--json"]
         assert subprocess.run(again, check=False, stdout=subprocess.DEVNULL).returncode == 1
         rows = Folder(tmp_path / "runs", plan_of([RACE], strategies=[rw.RandomWalk()], schedules=3500)).runs()

@@ -7,7 +7,10 @@ worker that was killed again and again, a cluster that went away), and a campaig
 from __future__ import annotations
 
 import importlib
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from typing import TYPE_CHECKING, Any, Protocol
@@ -101,7 +104,9 @@ class Processes:
         from joblib.externals.loky import get_reusable_executor
 
         # After a worker died this is a new one.
-        return get_reusable_executor(max_workers=self._jobs, timeout=300, initializer=_leave_interrupts_to_the_parent)
+        return get_reusable_executor(
+            max_workers=self._jobs, timeout=300, initializer=_depend_on, initargs=(os.getpid(),)
+        )
 
     def died(self, error: BaseException) -> bool:
         return isinstance(error, BrokenExecutor)
@@ -122,9 +127,17 @@ def _start() -> None:
     importlib.import_module("racewindow.campaign._part")
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C goes to all processes of a terminal; the one that adds up decides."""
+def _depend_on(parent: int) -> None:
+    """Ctrl-C goes to all processes of a terminal: the one that adds up decides. When that one is killed, its workers end, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """Otherwise a worker would wait forever for somebody to take what it found: loky's workers hold both ends of that pipe."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def pool_of(jobs: int = 1, *, backend: str = "local", scheduler: str = "") -> Pool:
