@@ -48,7 +48,7 @@ from racewindow.frames import (
 TEMPLATES = Path(__file__).with_name("templates")
 
 # Bytes of stories, as text and drawn (which takes five times as much): the page has to stay small enough to be mailed.
-STORIES_MOST = 1_600_000
+STORIES_MOST = 1_300_000
 
 # The colours of the chart that must follow the page into the dark.
 _VARIABLES = {

@@ -108,6 +108,7 @@ def compare(
             schedules=schedules or (100 if every else 200),
             seed=seed,
             shrink_executions=0 if no_shrink else shrink_executions or (100 if every else 400),
+            searches=5 if every else 10,
         ),
         jobs=jobs,
         time_limit_s=time_limit,
