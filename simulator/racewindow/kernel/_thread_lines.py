@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dis
 import os
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from types import CodeType, FrameType
@@ -50,7 +51,10 @@ def tracer(files: Iterable[str], point: Callable[[str], None]) -> Trace:
         code = frame.f_code
         if code.co_filename not in wanted:
             return None
-        frame.f_trace_opcodes = bool(_places(code)[1])
+        if _places(code)[1]:
+            frame.f_trace = moved  # Python 3.13 tells of instructions only in a frame that is traced already
+            frame.f_trace_opcodes = True
+            sys.settrace(called)  # and 3.12 only when a trace function is set
         return moved
 
     def moved(frame: FrameType, event: str, argument: Any) -> Trace:

@@ -333,7 +333,8 @@ def forget_thread() -> None:
 def settle_threads(threads: Iterable[Any]) -> None:
     """The schedule is over: whoever still asks is told that its threads have ended, and no pool waits for one when Python exits."""
     for thread in threads:
-        if hasattr(thread, "_handle"):
+        if hasattr(thread, "_handle"):  # Python 3.13 on; what Python did not start has a handle that cannot be done
+            thread._handle = _threading._make_thread_handle(thread.ident or _thread.get_ident())
             thread._handle._set_done()
         else:
             thread._is_stopped = True
