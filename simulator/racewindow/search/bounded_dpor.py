@@ -107,7 +107,7 @@ class BoundedDPORSearch(DPORSearch):
         )
         if enabled[-1].index < 0:
             place.wanted.add(names[-1])  # the clock races with every event
-        if not self._engine.observing or (place.early and index != current):
+        if not self._observing or (place.early and index != current):
             place.add_all()
         self._stack.append(place)
         return index

@@ -108,15 +108,14 @@ class DPORSearch:
         self._classes: set[int] = set()  # numbers of the happens-before classes of the schedules that ended
         self._interleavings: int | None = 0  # of these classes
         self._blocked = 0  # schedules that were given up because everything that could run was asleep
-        self._assumed = self._observed = (
-            0  # events that counted as touching anything, and those of which more was known
-        )
+        self._assumed = 0  # events that counted as touching anything
+        self._observed = 0  # those of which more was known
 
     def attach(self, engine: Engine) -> None:
         """Have the engine watch what steps use; its books tell what each event was."""
         self._engine = engine
         engine.observe()
-        self._observed_host = engine.observing  # it may look away before the account is given
+        self._observing = engine.observing  # it looks away before the account is given
 
     @property
     def share(self) -> float:
@@ -134,7 +133,7 @@ class DPORSearch:
             footprints = f"assumed to touch anything: {self._assumed} of {steps} steps; the others {footprints}"
         why = f"on the {self._engine.host} host nobody sees what steps share, so each may touch anything"
         return Account(
-            notes=() if self._observed_host else (f"dpor: {why}: no schedule is left out",),
+            notes=() if self._observing else (f"dpor: {why}: no schedule is left out",),
             sampled_from=None,
             reduction=Reduction(
                 classes=len(self._classes),
@@ -207,7 +206,7 @@ class DPORSearch:
         wanted = {names[index]}
         if enabled[-1].index < 0:
             wanted.add(names[-1])  # the clock races with every event
-        if not self._engine.observing:
+        if not self._observing:
             wanted.update(names)  # on a host that cannot see what steps use, nothing is left out
         self._stack.append(
             Place(shape=shape_of(enabled), names=names, sleep=sleep, chosen=names[index], label="", wanted=wanted)
@@ -221,7 +220,7 @@ class DPORSearch:
         place = self._stack[self._depth - 1]
         points = points[place.start :]
         place.also_stepped = others = stepped_unasked(points)
-        place.footprint = footprint_of(points) if self._engine.observing and others.isdisjoint(place.names) else None
+        place.footprint = footprint_of(points) if self._observing and others.isdisjoint(place.names) else None
         place.joined = joined_by(points)
         if place.footprint is None:
             self._assumed += 1
