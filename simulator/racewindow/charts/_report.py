@@ -366,13 +366,13 @@ def _arrivals(came: pd.DataFrame, anchors: Mapping[str, str]) -> dict[str, Any]:
         row["cells"][one["delay_s"]] = {
             "told": f"{one['failures']} of {one['schedules']}",
             "interval": interval if one["schedules"] else "none accepted",
-            "failures": one["failures"],
+            "muted": not one["failures"],
             "anchor": anchors.get(one["token"], ""),
         }
     first = came.iloc[0] if len(came) else None
     return {
         "rows": list(rows.values()),
-        "delays": sorted(set(came["delay_s"].tolist())),
+        "columns": {delay: f"{delay:g} s" for delay in sorted(set(came["delay_s"].tolist()))},
         "where": "" if first is None else f"{first['scenario']} · {first['topology']} · {first['disk']}",
         "confidence": "" if first is None else f"{first['confidence']:.0%}".replace("%", " %"),
         "latencies": [str(text) for text in dict.fromkeys(came["latency"].astype("str"))],
@@ -381,13 +381,17 @@ def _arrivals(came: pd.DataFrame, anchors: Mapping[str, str]) -> dict[str, Any]:
 
 def _searches(rates: pd.DataFrame) -> dict[str, Any]:
     """Implementations by strategies: schedules to the first violation."""
-    rows: dict[str, dict[str, dict[str, str]]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for one in rates.to_dict("records"):
-        rows.setdefault(str(one["subject"]), {})[str(one["strategy"])] = {
+        row = rows.setdefault(str(one["subject"]), {"name": one["subject"], "load": 0, "cells": {}})
+        row["cells"][str(one["strategy"])] = {
             "told": f"{one['mean']:.1f}" if one["finds"] else "none found",
             "interval": f"{one['mean_low']:.1f} to {one['mean_high']:.1f}",
+            "muted": False,
+            "anchor": "",
         }
-    return {"rows": rows, "strategies": sorted({name for cells in rows.values() for name in cells})}
+    strategies = sorted({name for row in rows.values() for name in row["cells"]})
+    return {"rows": list(rows.values()), "columns": {name: name for name in strategies}}
 
 
 def _widths(measured: pd.DataFrame, found: pd.DataFrame, anchors: Mapping[str, str]) -> list[dict[str, Any]]:
