@@ -15,13 +15,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from racewindow.errors import Unsupported
+from racewindow.kernel._asyncio_task import KernelTask, Steersman
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Context = contextvars.Context
 
 
-class Owner(Protocol):
+class Owner(Steersman, Protocol):
     """Whoever runs the loop."""
 
     def adopt(self, task: asyncio.Task[Any], context: Context, shared: bool) -> None:
@@ -51,62 +52,6 @@ class _Future(asyncio.Future[Any]):
 
     def __hash__(self) -> int:
         return self._number
-
-
-class KernelTask(asyncio.Task[Any]):
-    """A task whose hash does not depend on its address, and that can be parked.
-
-    A parked task has given up control with a bare ``yield``, upon which asyncio asks the loop to go on with it soon. The loop hands that
-    request to the park instead of queueing it, and whoever owns the park makes it when it likes: no future, no callbacks.
-
-    Attributes:
-        park: where it stands, or stood last; None: it was never parked.
-    """
-
-    park: Park | None = None
-
-    def __init__(self, number: int, coro: Any, **options: Any) -> None:
-        self._number = number  # first: the constructor puts the task into a set
-        super().__init__(coro, **options)
-
-    def __hash__(self) -> int:
-        return self._number
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        """A parked task is woken for its cancellation, as one is that waits for a future."""
-        asked = super().cancel(msg)
-        if self.park is not None and self.park.step is not None:
-            self.park.cancel()
-        return asked
-
-
-class Park:
-    """Where one task is parked.
-
-    Attributes:
-        step: goes on with the task; None while it is not parked.
-        context: what to call it in.
-        cancelled: it was woken by a cancellation.
-    """
-
-    __slots__ = ("_loop", "cancelled", "context", "step")
-
-    def __init__(self, loop: KernelLoop) -> None:
-        self._loop = loop
-        self.step: Callable[[], object] | None = None
-        self.context: Any = None
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        """Go on with the task soon: it has a cancellation to raise."""
-        self.cancelled = True
-        self.release()
-
-    def release(self) -> None:
-        """Go on with the task when everything that is ready now has run."""
-        step, self.step = self.step, None
-        assert step is not None
-        self._loop.call_soon(step, context=self.context)
 
 
 class KernelLoop(asyncio.AbstractEventLoop):
@@ -214,7 +159,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
     def make_task(self, coro: Any, context: Context, name: Any = None) -> asyncio.Task[Any]:
         """A task that the owner knows about already."""
         self._serial += 1
-        return KernelTask(self._serial, coro, loop=self, name=name, context=context)
+        return KernelTask(self._serial, self.owner, coro, context, loop=self, name=name)
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         return self.owner.submit(func, args)

@@ -22,12 +22,13 @@ from outcome import Error, Value
 
 from racewindow.errors import InvariantViolation, RacewindowError
 from racewindow.kernel._asyncio_labels import await_label, is_plumbing
-from racewindow.kernel._asyncio_loop import Context, KernelLoop, KernelTask, Park
+from racewindow.kernel._asyncio_loop import Context, KernelLoop
+from racewindow.kernel._asyncio_task import KernelTask, Park
 from racewindow.kernel._unwind import Uncollected, unwind
 from racewindow.kernel.calls import Blocked, Call, innermost
 from racewindow.kernel.engine import Chooser, Engine, Event, Scope, Subject, function_name
 from racewindow.kernel.run import Limits, Run
-from racewindow.kernel.task import UNASKED, Point, Process, Task
+from racewindow.kernel.task import DEFAULT, FREE, PREEMPTION, UNASKED, Point, Process, Task
 from racewindow.kernel.violation import Violation
 from racewindow.kernel.world import World
 
@@ -71,16 +72,10 @@ class _AsyncPoint(Point):
         if self.task is not None:
             self.check_fresh()
         engine = self.engine
-        if (
-            engine.stepping is not None
-        ):  # from one point to the next, the usual case: the task is parked already, only elsewhere
-            engine.reached = self
-            engine.loop.parking = engine.stepping.task.handle
-            yield
-        elif engine.park(self):
-            yield
+        if engine.stepping is not None or type(asyncio.current_task(engine.loop)) is KernelTask:
+            yield self
         else:
-            yield from self.engine.wait_at(self)
+            yield from engine.wait_at(self)
 
 
 class AsyncioEngine(Engine):
@@ -99,10 +94,7 @@ class AsyncioEngine(Engine):
         self._living: list[Task] = []
         self._pending: dict[Task, _Pending] = {}
         self._name_of_next = ""
-        self.stepping: _Pending | None = (
-            None  # what was chosen, while its task takes a step from the point where it is parked
-        )
-        self.reached: Point | None = None  # the next one, to which that step came
+        self.stepping: Task | None = None  # what was chosen, while it is stepped past asyncio
         self._crashed = False
         super().reset(limits)
 
@@ -239,14 +231,20 @@ class AsyncioEngine(Engine):
 
     # -- completions ---------------------------------------------------------------------------------------------------
 
-    def park(self, point: Point) -> bool:
-        """Park the running task at a point until the strategy chooses it; False: it cannot be parked."""
-        task = asyncio.current_task(self.loop)
-        if type(task) is not KernelTask or self.closed:
-            return False
+    def park(self, task: KernelTask, point: Point) -> None:
+        """Park the running task at a point until the strategy chooses it."""
         pending = task.park = self._park(point, None)
-        pending.own = pending.task.handle is task
+        record = pending.task
+        if record.handle is task:  # and no helper of asyncio's that works for it
+            record.resume = task.step_past_asyncio
         self.loop.parking = task
+
+    def cancelled_itself(self, task: KernelTask) -> bool:
+        """A task that is parked was cancelled: if it is the one that takes a step, that has to come to its end first."""
+        if self.stepping is None or self.stepping.handle is not task:
+            return False
+        self.stepping = None
+        self.disturbed = True
         return True
 
     def wait_at(self, point: Point) -> Generator[Any, Any, None]:
@@ -279,8 +277,8 @@ class AsyncioEngine(Engine):
         if held is not None and held.was_cancelled():
             self._move_away(held)
             held = None
-        if held is not None and (
-            held is not self.stepping or held.step is not None
+        if (
+            held is not None and owner is not self.stepping
         ):  # several at once: all but the first get a role of their own
             owner = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
         return self._expect(owner, point, future)
@@ -290,6 +288,7 @@ class AsyncioEngine(Engine):
         if record.operation:
             point.label = f"{record.operation}/{point.label}"
         record.point = point
+        record.resume = None
         pending = self._pending[record] = _Pending(self.loop, record, future)
         self.disturbed = True
         return pending
@@ -297,8 +296,6 @@ class AsyncioEngine(Engine):
     def _move_away(self, pending: _Pending) -> None:
         """Its task was cancelled there. A thread at work does not notice, and goes on under a role of its own."""
         owner, point = pending.task, pending.task.point
-        if pending is self.stepping:
-            self.stepping = None
         del self._pending[owner]
         if owner.handle is None:
             owner.alive = False
@@ -351,31 +348,39 @@ class AsyncioEngine(Engine):
             _settle(future, pending.outcome)
 
     def _go_on(self, pending: _Pending) -> None:
-        """Resume a task that is parked at a point."""
-        record = pending.task
-        if pending.own and not self.loop.ready:
-            self.stepping = pending
-            step, pending.step = pending.step, None
-            try:
-                pending.context.run(step)
-            finally:
-                self.stepping = None
-            point = self.reached
-            if point is not None:
-                self.reached = None
-                record.point = point
-                point.task = record
-                if record.operation:
-                    point.label = f"{record.operation}/{point.label}"
-                if pending.step is not None:  # or it cancelled itself before
-                    return
-        else:
-            pending.release()  # behind what is ready already, or by way of a task that works for it
+        """Resume a task that is parked at a point by way of asyncio, behind what is ready already."""
         self.disturbed = True
-        if self._pending.get(record) is pending:
+        record = pending.task
+        del self._pending[record]
+        if record.handle is None:
+            record.alive = False
+        pending.release()
+
+    def _came_elsewhere(self, record: Task, point: Point) -> bool:
+        """A step past asyncio came to a point, but more happened in it. True: its task does not stand where it stood before."""
+        cancelled, self.stepping = self.stepping is None, None
+        task = record.handle
+        before = task.park
+        moved = record.alive and self._pending.get(record) is not before
+        if moved:  # what it started meanwhile has taken its place
+            self.park(task, point)
+            self.loop.parking = None
+            task.park.step, task.park.context = before.step, before.context
+        if cancelled and record.alive:
+            task.park.cancel()
+        return moved
+
+    def _leave_to_asyncio(self, record: Task, came_to: Completion) -> None:
+        """A step past asyncio came to something else than a point."""
+        self.disturbed = True
+        self.stepping = None
+        task = record.handle
+        park = task.park
+        if self._pending.get(record) is park:
             del self._pending[record]
-            if record.handle is None:
-                record.alive = False
+        task.left = came_to
+        step, park.step = park.step, None
+        park.context.run(step)
 
     def _take_effect(self, pending: _Pending) -> bool:
         """Do the thread's work; False when it would block."""
@@ -410,8 +415,6 @@ class AsyncioEngine(Engine):
         self._crashed = True
         for task in killed:
             self._pending.pop(task, None)
-        if self.stepping is not None and self.stepping.task in killed:
-            self.stepping = None
         return killed
 
     def _is_dead(self, handle: Any) -> bool:
@@ -442,18 +445,21 @@ class AsyncioEngine(Engine):
                     asyncio._set_running_loop(None)
 
     def _run(self, chooser: Chooser) -> str:
-        loop, ready, max_steps = self.loop, self.loop.ready, self.limits.max_steps
+        loop, points, ready, max_steps = self.loop, self.points, self.loop.ready, self.limits.max_steps
+        choose, every_step, kind = chooser.choose, chooser.every_step, self.point
+        came_to: Completion | None
         spins = 0  # times that the loop was at work and nothing happened
         current = -1
         while True:
             if ready or self.disturbed or loop.timers:
+                self.stepping = None
                 if ready:
                     spins += self._drain()
                     self.disturbed = True
                 if self.stopping:
                     return "ended"
                 if loop.timers and self._due() <= loop.now and spins < max_steps:
-                    if len(self.points) >= max_steps:
+                    if len(points) >= max_steps:
                         return "max_steps"
                     spins += 1
                     loop.expire()
@@ -461,9 +467,11 @@ class AsyncioEngine(Engine):
                 if self.disturbed:
                     self._refresh()
                     current = -1 if self.last is None else self.enabled.index(self.last)
-            if len(self.points) >= max_steps:
+                enabled = self.enabled
+                ordinary = not (self.to_advance or self.serial or self.timers_left)
+            if len(points) >= max_steps:
                 return "max_steps"
-            if not self.enabled:
+            if not enabled:
                 self.disturbed = True
                 if self.idle(self._due()):
                     spins = 0
@@ -472,18 +480,55 @@ class AsyncioEngine(Engine):
                     return self._deadlocked()
             if spins >= max_steps:
                 return "max_steps"
-            if not self.enabled:
+            if not enabled:
                 continue
             spins = 0
-            current = self.decide(chooser, current, self._due() if self.timers_left else inf)
-            if current < 0:
-                self.disturbed = True
-                continue
-            pending = self._pending[self.enabled[current]]
-            if pending.step is not None:
-                self._go_on(pending)
+            if ordinary:
+                index = choose(enabled, current) if len(enabled) > 1 or every_step else 0
+                self.at_work = self.last = record = enabled[index]
+                point = record.point
+                points.append(point)
+                if index != current:
+                    if current < 0:
+                        point.choice = FREE if index else DEFAULT
+                    else:
+                        point.choice = PREEMPTION
+                        point.held = enabled[current].point.label
+                        self.preemptions += 1
+                    current = index
             else:
-                self._complete(pending)
+                self.disturbed = True
+                current = self.decide(chooser, current, self._due() if self.timers_left else inf)
+                if current < 0:
+                    continue
+                record = enabled[current]
+            resume = record.resume
+            if resume is None or ready:
+                pending = self._pending[record]
+                if pending.step is not None:
+                    self._go_on(pending)
+                else:
+                    self._complete(pending)
+                continue
+            task, came_to = record.handle, None
+            self.stepping = record
+            asyncio._enter_task(loop, task)
+            try:
+                message = resume()
+                if type(message) is not kind:
+                    came_to = Value(message)
+            except BaseException as error:
+                came_to = Error(error)
+            finally:
+                asyncio._leave_task(loop, task)
+            if came_to is not None:
+                self._leave_to_asyncio(record, came_to)
+                came_to = None  # an error leads back to this frame
+            elif not (self.disturbed and self._came_elsewhere(record, message)):
+                record.point = message
+                message.task = record
+                if record.operation:
+                    message.label = f"{record.operation}/{message.label}"
 
     def _drain(self) -> bool:
         """Run what is ready, first in, first out. True when that does not come to an end by itself.
@@ -564,10 +609,12 @@ class AsyncioEngine(Engine):
                         self._contexts[task].run(unwind, task.get_coro())
                     except KeyboardInterrupt as error:  # but first the rest
                         interrupt = error
+                    if type(task) is KernelTask:
+                        task.close()
             seen += len(tasks)
             tasks = list(self._records)[seen:]  # started by the finally blocks
         for record in self.tasks:
-            record.handle = None  # a record that is kept must not keep the coroutines
+            record.handle = record.resume = None  # a record that is kept must not keep the coroutines
         self._records = {}
         self._contexts = {}
         self._pending = {}
