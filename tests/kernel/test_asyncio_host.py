@@ -870,7 +870,7 @@ class TestVerdicts:
 
         (run,) = runs_of(subject)
         assert run.verdict == "passed"
-        assert run.points[-1].notes == ["bad failed, and nobody asked: ValueError('no good')"]
+        assert run.points[-1].look().notes == ["bad failed, and nobody asked: ValueError('no good')"]
 
     def test_an_unsupported_call_is_never_swallowed(self) -> None:
         """Not even by a task that nobody awaits."""

@@ -303,10 +303,11 @@ def touches(points: list[Point]) -> set[tuple[str, int]] | None:
     for number, point in enumerate(points):
         if point.label == "pass" and number:
             continue  # time that passes because nothing can run
-        if point.anything or (point.reads is None and not point.observed):
+        seen = point.look()
+        if seen.anything or (point.reads is None and not point.observed):
             return None
         found |= {(name, 1) for name in point.reads or ()} | {(name, 4) for name in point.writes or ()}
-        found |= {(name, 4 if write else 1) for name, write in point.touched or ()} | set(point.uses or ())
+        found |= {(name, 4 if write else 1) for name, write in seen.touched} | set(seen.uses)
     return found
 
 

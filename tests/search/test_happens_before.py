@@ -117,7 +117,7 @@ class TestDependence:
     def test_what_a_step_was_seen_to_touch_counts_too(self) -> None:
         """Beyond its declaration."""
         one, other = Point("a", ("x",), ()), Point("b", ("y",), ())
-        one.touched = [("y", True)]
+        one.look().touched.append(("y", True))
         assert dependent(declared(one), declared(other))
 
 

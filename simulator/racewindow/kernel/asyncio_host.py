@@ -561,7 +561,7 @@ class AsyncioEngine(Engine):
         cancelled = pending is not None and pending.was_cancelled()
         point = _point(record.point.label if cancelled else self._stands_at(record, task), record)
         if cancelled:
-            point.notes = ["cancelled"]
+            point.look().notes.append("cancelled")
         point.choice = UNASKED
         self.points.append(point)
         self.at_work = record

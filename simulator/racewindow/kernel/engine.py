@@ -156,20 +156,14 @@ class Engine(ABC):
     def note(self, text: str) -> None:
         """Remark on the running step, shown in the timeline."""
         if self.points:
-            point = self.points[-1]
-            if point.notes is None:
-                point.notes = [text]
-            else:
-                point.notes.append(text)
+            self.points[-1].look().notes.append(text)
 
     def touch(self, resource: str, *, write: bool) -> None:
         """The running step was seen to use ``resource``."""
         if self.points:
-            point = self.points[-1]
-            if point.touched is None:
-                point.touched = []
-            if (resource, write) not in point.touched:
-                point.touched.append((resource, write))
+            touched = self.points[-1].look().touched
+            if (resource, write) not in touched:
+                touched.append((resource, write))
 
     def observe(self) -> None:
         """From now on, watch what each step uses. On a host that cannot see that, every step counts as touching anything."""
@@ -186,15 +180,12 @@ class Engine(ABC):
     def use(self, resource: str, how: int) -> None:
         """The host saw the running step use ``resource``; see :mod:`racewindow.kernel.footprint` for how."""
         if self.observing and self.points:
-            point = self.points[-1]
-            if point.uses is None:
-                point.uses = []
-            point.uses.append((resource, how))
+            self.points[-1].look().uses.append((resource, how))
 
     def use_anything(self) -> None:
         """The running step reaches so far that it may have touched anything."""
         if self.points:
-            self.points[-1].anything = True
+            self.points[-1].look().anything = True
 
     def task_failed(self, error: BaseException) -> None:
         """A task of the kernel's own ended with an exception that nobody caught: the schedule is over."""
@@ -304,6 +295,7 @@ class Engine(ABC):
             if current >= 0:
                 point.choice = PREEMPTION
                 point.held = enabled[current].point.label
+                self.preemptions += 1
             return -1
         return chooser.choose(enabled, current) if len(enabled) > 1 or chooser.every_step else 0
 
@@ -425,8 +417,9 @@ class Engine(ABC):
         point = Point("pass", (), ("time",))
         point.task = self.clock_task
         point.choice = UNASKED
-        point.anything = True
-        point.notes = [f"+{seconds:g} s"]
+        seen = point.look()
+        seen.anything = True
+        seen.notes.append(f"+{seconds:g} s")
         self.points.append(point)
 
     def finish(self, reason: str) -> Run:

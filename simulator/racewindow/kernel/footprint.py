@@ -46,13 +46,14 @@ def _enter_declared(footprint: dict[str, int], point: Point) -> None:
         footprint[resource] = footprint.get(resource, 0) | READ
     for resource in point.writes or ():
         footprint[resource] = WRITE
-    for resource, write in point.touched or ():
-        footprint[resource] = footprint.get(resource, 0) | (WRITE if write else READ)
+    if point.seen is not None:
+        for resource, write in point.seen.touched:
+            footprint[resource] = footprint.get(resource, 0) | (WRITE if write else READ)
 
 
 def joined_by(points: Iterable[Point]) -> tuple[str, ...]:
     """The resources of which a stretch of steps waited for every contribution."""
-    return tuple(resource for point in points for resource, how in point.uses or () if how == JOIN)
+    return tuple(resource for point in points if point.seen for resource, how in point.seen.uses if how == JOIN)
 
 
 def stepped_unasked(points: Iterable[Point]) -> frozenset[str]:
@@ -73,12 +74,13 @@ def footprint_of(points: Iterable[Point]) -> Footprint:
         assert task is not None, "a step that was taken has a task"
         if task.index < 0 and point.choice == UNASKED:
             continue  # time that passes because nothing else can has no order to choose
-        memory = task.process.memory
-        if point.anything or memory is None or (point.reads is None and not point.observed):
+        memory, seen = task.process.memory, point.seen
+        if memory is None or (point.reads is None and not point.observed) or (seen is not None and seen.anything):
             return None
         for resource in memory:
             footprint[resource] = WRITE
         _enter_declared(footprint, point)
-        for resource, how in point.uses or ():
-            footprint[resource] = footprint.get(resource, 0) | how
+        if seen is not None:
+            for resource, how in seen.uses:
+                footprint[resource] = footprint.get(resource, 0) | how
     return footprint

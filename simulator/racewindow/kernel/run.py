@@ -88,7 +88,7 @@ _CHOICES = {FORCED: "forced", DEFAULT: "default", FREE: "free", PREEMPTION: "pre
 
 
 def _resources(declared: tuple[str, ...] | None, point: Point, *, write: bool) -> tuple[str, ...] | None:
-    seen = tuple(name for name, is_write in point.touched or () if is_write == write)
+    seen = tuple(name for name, is_write in point.seen.touched if is_write == write) if point.seen else ()
     if declared is None:
         return seen or None
     return declared + tuple(name for name in seen if name not in declared)
@@ -138,7 +138,7 @@ class Run:
                 writes=_resources(point.writes, point, write=True),
                 preempted=point.choice == PREEMPTION,
                 choice=_CHOICES[point.choice],
-                notes=tuple(point.notes or ()),
+                notes=tuple(point.seen.notes) if point.seen else (),
             )
             for index, point in enumerate(self.points)
         )

@@ -33,6 +33,25 @@ def resource_names(given: Iterable[str], what: str) -> tuple[str, ...]:
     raise UsageError(f"{what}={given!r}: give the names of resources, as in {what}=('cell', 'lock')")
 
 
+class Seen:
+    """What was seen of one step while it ran, beyond what its point declared.
+
+    Attributes:
+        touched: the resources that it was seen to touch, as ``(resource, is_write)`` pairs.
+        uses: what the host saw it use, as ``(resource, how)`` pairs; see :mod:`racewindow.kernel.footprint`.
+        anything: it did something that touches everything, for example a crash.
+        notes: remarks for the timeline, for example ``accepted``.
+    """
+
+    __slots__ = ("anything", "notes", "touched", "uses")
+
+    def __init__(self) -> None:
+        self.touched: list[tuple[str, bool]] = []
+        self.uses: list[tuple[str, int]] = []
+        self.anything = False
+        self.notes: list[str] = []
+
+
 class Point:
     """A labelled place where a task gives up control, and the record of the step that starts there.
 
@@ -46,30 +65,16 @@ class Point:
         label: what the task is about to do, for example ``commit/archive.write``.
         reads, writes: the resources that the step will touch; ``None`` when nobody declared them, which means *anything*. Declaring one
             says that the other is empty.
-        touched: what the step was seen to touch beyond its declaration, as ``(resource, is_write)`` pairs.
-        uses: what the host saw it use, as ``(resource, how)`` pairs; see :mod:`racewindow.kernel.footprint`.
         observed: it starts in a wait of the host's own, and what it touches is seen: nobody has to declare it.
-        anything: the step did something that touches everything, for example a crash.
-        notes: remarks for the timeline, for example ``accepted``.
+        seen: what was seen of the step; None: nothing, as of most.
         task: who takes the step.
         choice: FORCED (the last task goes on), DEFAULT (it cannot; the first of the others), FREE (another one of them), PREEMPTION or
             UNASKED.
-        held: with PREEMPTION, the label at which the other task was held back.
+        held: the label at which the other task was held back; set with PREEMPTION only.
     """
 
-    __slots__ = (
-        "anything",
-        "choice",
-        "held",
-        "label",
-        "notes",
-        "observed",
-        "reads",
-        "task",
-        "touched",
-        "uses",
-        "writes",
-    )
+    __slots__ = ("choice", "held", "label", "observed", "reads", "seen", "task", "writes")
+    held: str
 
     def __init__(self, label: str, reads: Iterable[str] | None = None, writes: Iterable[str] | None = None) -> None:
         if not label:
@@ -81,12 +86,16 @@ class Point:
         self.reads: Resources | None = reads  # type: ignore[assignment]  # names, after this
         self.writes: Resources | None = writes  # type: ignore[assignment]
         self.task: Task | None = None
-        self.touched: list[tuple[str, bool]] | None = None
-        self.uses: list[tuple[str, int]] | None = None
-        self.observed = self.anything = False
-        self.notes: list[str] | None = None
+        self.seen: Seen | None = None
+        self.observed = False
         self.choice = FORCED
-        self.held = ""
+
+    def look(self) -> Seen:
+        """What was seen of the step, to be added to."""
+        seen = self.seen
+        if seen is None:
+            seen = self.seen = Seen()
+        return seen
 
     def check_fresh(self) -> None:
         """Raises UsageError when the point was awaited before."""

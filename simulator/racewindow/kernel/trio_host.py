@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
 from functools import cache, partial
+from itertools import repeat
 from math import inf
 from operator import attrgetter
 from pathlib import Path
@@ -266,77 +267,91 @@ class TrioEngine(Engine):
                     context.task = host_task
 
     def _loop(self, chooser: Chooser, context: Any) -> str:
-        runner, points, enabled = self._runner, self.points, self.enabled
+        runner, points = self._runner, self.points
         runq, deadlines, clock = runner.runq, runner.deadlines, self._clock
         max_steps, choose, every_step = self.limits.max_steps, chooser.choose, chooser.every_step
-        current = -1
         while True:
-            if runq or self.disturbed or deadlines._heap:
-                self.disturbed = False
-                if runq:
-                    self._collect()
-                if self.stopping:
-                    return "ended"
-                if deadlines._heap and deadlines.next_deadline() <= clock.now:
-                    deadlines.expire(clock.now)  # set for a moment that is here already, for example move_on_after(0)
-                    self.disturbed = True
-                    continue
-                enabled, current = self.enabled, self._index_of_last()
-                ordinary = not (self.to_advance or self.serial or self.timers_left)
+            self.disturbed = False
+            if runq:
+                self._collect()
+            if self.stopping:
+                return "ended"
+            if deadlines._heap and deadlines.next_deadline() <= clock.now:
+                deadlines.expire(clock.now)  # set for a moment that is here already, for example move_on_after(0)
+                continue
+            enabled = self.enabled
             if not enabled:
                 if self._idle():
-                    self.disturbed = True
                     continue
                 return "deadlock"
-            if len(points) >= max_steps:
-                return "max_steps"
-            if ordinary:
-                index = choose(enabled, current) if len(enabled) > 1 or every_step else 0
-                self.at_work = self.last = task = enabled[index]
-                point = task.point
-                points.append(point)
-                if index != current:
-                    if current < 0:
-                        point.choice = FREE if index else DEFAULT
-                    else:
-                        point.choice = PREEMPTION
-                        point.held = enabled[current].point.label
-                        self.preemptions += 1
-                    current = index
-            else:
-                self.disturbed = True
-                current = self.decide(chooser, current, deadlines.next_deadline() if self.timers_left else inf)
-                if current < 0:
-                    continue
-                task = enabled[current]
-
-            context.task = handle = task.handle
             final: Outcome[Any] | None = None
-            try:
-                if handle._next_send_fn is not None:
-                    message = self._send_next(handle)
-                elif handle._cancel_status.effectively_cancelled:
-                    cancel_at_point(handle, runner)
-                    message = self._send_next(handle)
+            several = every_step or len(enabled) > 1
+            ordinary = not (self.to_advance or self.serial or self.timers_left)
+            current = self._index_of_last()
+            if current >= 0:
+                self.at_work = task = enabled[current]
+                context.task = handle = task.handle
+                resume = task.resume if handle._next_send_fn is None else None
+
+            for _ in repeat(
+                None, max_steps - len(points)
+            ):  # steps, as long as all that happens is that tasks come to points
+                if ordinary:
+                    index = choose(enabled, current) if several else 0
+                    if index == current:
+                        points.append(task.point)
+                    else:
+                        point = enabled[index].point
+                        if current < 0:
+                            point.choice = FREE if index else DEFAULT
+                        else:
+                            point.choice = PREEMPTION
+                            point.held = task.point.label
+                            self.preemptions += 1
+                        points.append(point)
+                        current = index
+                        self.at_work = self.last = task = enabled[index]
+                        context.task = handle = task.handle
+                        resume = task.resume if handle._next_send_fn is None else None
                 else:
-                    message = task.resume()
-            except StopIteration:
-                message, final = None, _ENDED
-            except BaseException as error:
-                message, final = None, Error(error)
+                    self.disturbed = True
+                    current = self.decide(chooser, current, deadlines.next_deadline() if self.timers_left else inf)
+                    if current < 0:
+                        break
+                    task = enabled[current]
+                    context.task = handle = task.handle
+                    resume = None
 
-            if type(message) is Point:
-                task.point = message
-                message.task = task
-                if task.operation:
-                    message.label = f"{task.operation}/{message.label}"
+                try:
+                    if resume is None or handle._cancel_status.effectively_cancelled:
+                        message = self._send_next(handle)
+                        resume = task.resume
+                    else:
+                        message = resume()
+                except StopIteration:
+                    message, final = None, _ENDED
+                except BaseException as error:
+                    message, final = None, Error(error)
+
+                if type(message) is Point:
+                    task.point = message
+                    message.task = task
+                    if task.operation:
+                        message.label = f"{task.operation}/{message.label}"
+                    if runq or self.disturbed or deadlines._heap:
+                        break
+                else:
+                    self._settle(task, handle, message, final)
+                    break
             else:
-                self.disturbed = True
-                self._settle(task, handle, message, final)
+                return "max_steps"
 
-    @staticmethod
-    def _send_next(handle: Any) -> Any:
+    def _send_next(self, handle: Any) -> Any:
         """Resume a task with what trio has for it."""
+        if handle._next_send_fn is None:
+            if not handle._cancel_status.effectively_cancelled:
+                return handle.context.run(handle.coro.send, None)
+            cancel_at_point(handle, self._runner)
         send, value = handle._next_send_fn, handle._next_send
         handle._next_send_fn = handle._next_send = None
         return handle.context.run(send, value)
