@@ -124,8 +124,9 @@ class TestDependence:
 def test_names_are_the_same_in_another_process() -> None:
     """Whatever PYTHONHASHSEED is."""
     code = (
-        "from racewindow.kernel import Point; from racewindow.search.happens_before import happens_before_class as name;"
-        "print(name([Point('a', ('x',), ()), Point('b', ('x', 'y'), ('z',)), Point('c')]))"
+        "from racewindow.kernel import Point, Process, Task; from racewindow.search.happens_before import happens_before_class as name;"
+        "points = [Point('a', ('x',), ()), Point('b', ('x', 'y'), ('z',)), Point('c')]; task = Task('a', 0, None, Process('main'));"
+        "[setattr(point, 'task', task) for point in points]; print(name(points), name(points[2:]))"
     )
     answers = {
         subprocess.run(

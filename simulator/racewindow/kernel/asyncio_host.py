@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import repeat
 from math import inf
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -330,6 +331,13 @@ class AsyncioEngine(Engine):
             record.alive = False
             self._living.remove(record)
 
+    def _happen(self, pending: _Pending) -> None:
+        """What was chosen happens, by way of asyncio."""
+        if pending.step is not None:
+            self._go_on(pending)
+        else:
+            self._complete(pending)
+
     def _complete(self, pending: _Pending) -> None:
         """The chosen completion happens."""
         self.disturbed = True
@@ -447,30 +455,25 @@ class AsyncioEngine(Engine):
     def _run(self, chooser: Chooser) -> str:
         loop, points, ready, max_steps = self.loop, self.points, self.loop.ready, self.limits.max_steps
         choose, every_step, kind = chooser.choose, chooser.every_step, self.point
-        came_to: Completion | None
         spins = 0  # times that the loop was at work and nothing happened
-        current = -1
         while True:
-            if ready or self.disturbed or loop.timers:
-                self.stepping = None
-                if ready:
-                    spins += self._drain()
-                    self.disturbed = True
-                if self.stopping:
-                    return "ended"
-                if loop.timers and self._due() <= loop.now and spins < max_steps:
-                    if len(points) >= max_steps:
-                        return "max_steps"
-                    spins += 1
-                    loop.expire()
-                    continue
-                if self.disturbed:
-                    self._refresh()
-                    current = -1 if self.last is None else self.enabled.index(self.last)
-                enabled = self.enabled
-                ordinary = not (self.to_advance or self.serial or self.timers_left)
+            self.stepping = None
+            if ready:
+                spins += self._drain()
+                self.disturbed = True
+            if self.stopping:
+                return "ended"
+            if loop.timers and self._due() <= loop.now and spins < max_steps:
+                if len(points) >= max_steps:
+                    return "max_steps"
+                spins += 1
+                loop.expire()
+                continue
+            if self.disturbed:
+                self._refresh()
             if len(points) >= max_steps:
                 return "max_steps"
+            enabled = self.enabled
             if not enabled:
                 self.disturbed = True
                 if self.idle(self._due()):
@@ -483,52 +486,78 @@ class AsyncioEngine(Engine):
             if not enabled:
                 continue
             spins = 0
-            if ordinary:
-                index = choose(enabled, current) if len(enabled) > 1 or every_step else 0
-                self.at_work = self.last = record = enabled[index]
-                point = record.point
-                points.append(point)
-                if index != current:
-                    if current < 0:
-                        point.choice = FREE if index else DEFAULT
-                    else:
-                        point.choice = PREEMPTION
-                        point.held = enabled[current].point.label
-                        self.preemptions += 1
-                    current = index
-            else:
-                self.disturbed = True
-                current = self.decide(chooser, current, self._due() if self.timers_left else inf)
-                if current < 0:
-                    continue
-                record = enabled[current]
-            resume = record.resume
-            if resume is None or ready:
-                pending = self._pending[record]
-                if pending.step is not None:
-                    self._go_on(pending)
-                else:
-                    self._complete(pending)
-                continue
-            task, came_to = record.handle, None
-            self.stepping = record
-            asyncio._enter_task(loop, task)
+            several = every_step or len(enabled) > 1
+            ordinary = not (self.to_advance or self.serial or self.timers_left)
+            current = -1
+            if self.last is not None:
+                current = enabled.index(self.last)
+                self.at_work = record = self.last
+                resume = record.resume
+
+            entered = None  # the task that asyncio takes to be running
             try:
-                message = resume()
-                if type(message) is not kind:
-                    came_to = Value(message)
-            except BaseException as error:
-                came_to = Error(error)
+                for _ in repeat(
+                    None, max_steps - len(points)
+                ):  # steps, as long as all that happens is that tasks come to points
+                    if ordinary:
+                        index = choose(enabled, current) if several else 0
+                        if index == current:
+                            points.append(record.point)
+                        else:
+                            point = enabled[index].point
+                            if current < 0:
+                                point.choice = FREE if index else DEFAULT
+                            else:
+                                point.choice = PREEMPTION
+                                point.held = record.point.label
+                                self.preemptions += 1
+                            points.append(point)
+                            current = index
+                            self.at_work = self.last = record = enabled[index]
+                            resume = record.resume
+                            if entered is not None:
+                                asyncio._leave_task(loop, entered)
+                                entered = None
+                    else:
+                        self.disturbed = True
+                        current = self.decide(chooser, current, self._due() if self.timers_left else inf)
+                        if current < 0:
+                            break
+                        record = enabled[current]
+                        resume = record.resume
+                    if resume is None or ready:
+                        self._happen(self._pending[record])
+                        break
+
+                    if entered is None:
+                        entered, self.stepping = record.handle, record
+                        asyncio._enter_task(loop, entered)
+                    try:
+                        message = resume()
+                    except BaseException as error:
+                        came_to: Completion = Error(error)
+                    else:
+                        if type(message) is kind:
+                            if self.disturbed and self._came_elsewhere(record, message):
+                                break
+                            record.point = message
+                            message.task = record
+                            if record.operation:
+                                message.label = f"{record.operation}/{message.label}"
+                            if ready or self.disturbed or loop.timers:
+                                break
+                            continue
+                        came_to = Value(message)
+                    asyncio._leave_task(loop, entered)
+                    entered = None
+                    self._leave_to_asyncio(record, came_to)
+                    del came_to  # an error leads back to this frame
+                    break
+                else:
+                    return "max_steps"
             finally:
-                asyncio._leave_task(loop, task)
-            if came_to is not None:
-                self._leave_to_asyncio(record, came_to)
-                came_to = None  # an error leads back to this frame
-            elif not (self.disturbed and self._came_elsewhere(record, message)):
-                record.point = message
-                message.task = record
-                if record.operation:
-                    message.label = f"{record.operation}/{message.label}"
+                if entered is not None:
+                    asyncio._leave_task(loop, entered)
 
     def _drain(self) -> bool:
         """Run what is ready, first in, first out. True when that does not come to an end by itself.

@@ -295,7 +295,6 @@ class Engine(ABC):
             if current >= 0:
                 point.choice = PREEMPTION
                 point.held = enabled[current].point.label
-                self.preemptions += 1
             return -1
         return chooser.choose(enabled, current) if len(enabled) > 1 or chooser.every_step else 0
 
