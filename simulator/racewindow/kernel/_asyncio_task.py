@@ -17,8 +17,6 @@ from types import CoroutineType
 from types import coroutine as awaitable_generator
 from typing import Any, Protocol
 
-from outcome import Error, Value
-
 from racewindow.kernel.task import Point
 
 
@@ -39,11 +37,13 @@ class KernelTask(asyncio.Task[Any]):
         coroutine: the subject's.
         step_past_asyncio: resumes it in its context; only while it is parked.
         park: where it stands, or stood last; None: it was never parked.
-        left: what the last step past asyncio came to, if that was no point.
+        left: what the last step past asyncio came to, if that was no point: what it awaits, or else what it raised.
+        begun: its first step is in the books.
     """
 
     park: Park | None = None
-    left: Value[Any] | Error | None = None
+    left: tuple[Any, BaseException | None] | None = None
+    begun: bool = False
 
     def __init__(self, number: int, steersman: Steersman, coroutine: Any, context: Context, **options: Any) -> None:
         if type(coroutine) is not CoroutineType and not asyncio.iscoroutine(coroutine):
@@ -85,13 +85,12 @@ class Park:
         cancelled: it was woken by a cancellation.
     """
 
-    __slots__ = ("_loop", "cancelled", "context", "step")
+    step: Callable[[], object] | None = None
+    context: Any = None
+    cancelled = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.step: Callable[[], object] | None = None
-        self.context: Any = None
-        self.cancelled = False
 
     def cancel(self) -> None:
         """Go on with the task soon: it has a cancellation to raise."""
@@ -107,7 +106,7 @@ class Park:
 
 async def _steered(task: KernelTask, steersman: Steersman, coroutine: Any) -> Any:
     """Step the coroutine, hand on to asyncio what it awaits, and back to it what comes of that."""
-    message = error = late = left = None
+    message = error = late = left = failure = None
     try:
         while True:
             try:
@@ -119,7 +118,9 @@ async def _steered(task: KernelTask, steersman: Steersman, coroutine: Any) -> An
             left, task.left = task.left, None
             try:
                 if left is not None:
-                    message = left.unwrap()
+                    message, failure = left
+                    if failure is not None:
+                        raise failure
                 elif error is not None:
                     message = coroutine.throw(error)
                 else:
@@ -137,7 +138,7 @@ async def _steered(task: KernelTask, steersman: Steersman, coroutine: Any) -> An
                 message = None
             error, late = late, None
     finally:
-        del error, late, left  # they lead back to this frame
+        del error, late, left, failure  # they lead back to this frame
 
 
 def _cancelled(message: Any, error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
@@ -44,19 +44,17 @@ _running: contextvars.ContextVar[Task | None] = contextvars.ContextVar("racewind
 class _Pending(Park):
     """Something that can happen next: an entry of ``enabled``."""
 
-    __slots__ = ("call", "future", "give_up", "outcome", "own", "seen", "split", "start", "task")
+    start: Sequence[asyncio.Handle] = ()  # the first step of a task that was held back
+    call: Callable[[], Any] | None = None  # a thread's work that did not take effect yet
+    split = False
+    outcome: Completion = Value(None)
+    seen = -1  # blocked since this step
+    give_up = inf
 
     def __init__(self, loop: KernelLoop, task: Task, future: asyncio.Future[Any] | None = None) -> None:
-        super().__init__(loop)
+        self._loop = loop
         self.task = task
-        self.own = False  # what is parked here is that task itself, not a helper of asyncio's that works for it
         self.future = future
-        self.start: list[asyncio.Handle] = []  # the first step of a task that was held back
-        self.call: Callable[[], Any] | None = None  # a thread's work that did not take effect yet
-        self.split = False
-        self.outcome: Completion = Value(None)
-        self.seen = -1  # blocked since this step
-        self.give_up = inf
 
     def was_cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
@@ -351,7 +349,9 @@ class AsyncioEngine(Engine):
         del self._pending[record]
         if record.handle is None:
             record.alive = False
-        self.loop.ready.extend(pending.start)
+        if pending.start:
+            record.handle.begun = True
+            self.loop.ready.extend(pending.start)
         if future is not None:
             _settle(future, pending.outcome)
 
@@ -378,7 +378,7 @@ class AsyncioEngine(Engine):
             task.park.cancel()
         return moved
 
-    def _leave_to_asyncio(self, record: Task, came_to: Completion) -> None:
+    def _leave_to_asyncio(self, record: Task, message: Any, error: BaseException | None) -> None:
         """A step past asyncio came to something else than a point."""
         self.disturbed = True
         self.stepping = None
@@ -386,7 +386,7 @@ class AsyncioEngine(Engine):
         park = task.park
         if self._pending.get(record) is park:
             del self._pending[record]
-        task.left = came_to
+        task.left = message, error
         step, park.step = park.step, None
         park.context.run(step)
 
@@ -455,6 +455,7 @@ class AsyncioEngine(Engine):
     def _run(self, chooser: Chooser) -> str:
         loop, points, ready, max_steps = self.loop, self.points, self.loop.ready, self.limits.max_steps
         choose, every_step, kind = chooser.choose, chooser.every_step, self.point
+        raised: BaseException | None
         spins = 0  # times that the loop was at work and nothing happened
         while True:
             self.stepping = None
@@ -535,7 +536,7 @@ class AsyncioEngine(Engine):
                     try:
                         message = resume()
                     except BaseException as error:
-                        came_to: Completion = Error(error)
+                        message, raised = None, error
                     else:
                         if type(message) is kind:
                             if self.disturbed and self._came_elsewhere(record, message):
@@ -547,11 +548,11 @@ class AsyncioEngine(Engine):
                             if ready or self.disturbed or loop.timers:
                                 break
                             continue
-                        came_to = Value(message)
+                        raised = None
                     asyncio._leave_task(loop, entered)
                     entered = None
-                    self._leave_to_asyncio(record, came_to)
-                    del came_to  # an error leads back to this frame
+                    self._leave_to_asyncio(record, message, raised)
+                    del raised  # it leads back to this frame
                     break
                 else:
                     return "max_steps"
@@ -588,7 +589,11 @@ class AsyncioEngine(Engine):
         """A step brings along another task: nobody chose it, but it is a step of that task all the same."""
         pending = self._pending.get(record)
         cancelled = pending is not None and pending.was_cancelled()
-        point = _point(record.point.label if cancelled else self._stands_at(record, task), record)
+        if type(task) is KernelTask and not task.begun and record.handle is task:
+            task.begun = True
+            point = record.point
+        else:
+            point = _point(record.point.label if cancelled else self._stands_at(record, task), record)
         if cancelled:
             point.look().notes.append("cancelled")
         point.choice = UNASKED
