@@ -11,15 +11,15 @@ from typing import Any
 
 _FOLDER = str(Path(asyncio.__file__).parent)
 _NAMES = {"TaskGroup.__aexit__": "taskgroup.exit", "_ContextManagerMixin.__aenter__": "", "_wrap_awaitable": ""}
-_labels: dict[CodeType, str] = {}
+_known: dict[
+    int, tuple[str, bool, CodeType]
+] = {}  # by the address of the code, which is held on to: hashing it takes long
 
 
 def is_plumbing(coroutine: Any) -> bool:
     """Whether a task of this coroutine is nothing but one wait: ``ensure_future(to_thread(f))`` is no unit of concurrency."""
     code = _code(coroutine)
-    return (
-        code is not None and code.co_name in ("to_thread", "_wrap_awaitable") and code.co_filename.startswith(_FOLDER)
-    )
+    return code is not None and _about(code)[1]
 
 
 def await_label(coroutine: Any, role_of: Callable[[asyncio.Task[Any]], str]) -> str:
@@ -34,9 +34,7 @@ def await_label(coroutine: Any, role_of: Callable[[asyncio.Task[Any]], str]) -> 
     while awaitable is not None:
         code = _code(awaitable)
         if code is not None:
-            label = _labels.get(code)
-            if label is None:
-                label = _labels[code] = _label(code)
+            label = _about(code)[0]
             if label:
                 return label
         elif isinstance(awaitable, asyncio.Task):
@@ -50,7 +48,13 @@ def _code(awaitable: Any) -> CodeType | None:
     return code
 
 
-def _label(code: CodeType) -> str:
-    if not code.co_filename.startswith(_FOLDER):
-        return ""
-    return _NAMES.get(code.co_qualname, code.co_qualname.strip("_"))
+def _about(code: CodeType) -> tuple[str, bool, CodeType]:
+    """The label of a wait in this code, empty where it is not asyncio's, and whether it is nothing but one wait."""
+    known = _known.get(id(code))
+    if known is None:
+        label, plumbing = "", False
+        if code.co_filename.startswith(_FOLDER):
+            label = _NAMES.get(code.co_qualname, code.co_qualname.strip("_"))
+            plumbing = code.co_name in ("to_thread", "_wrap_awaitable")
+        known = _known[id(code)] = label, plumbing, code
+    return known

@@ -17,7 +17,7 @@ from types import CoroutineType
 from types import coroutine as awaitable_generator
 from typing import Any, Protocol
 
-from racewindow.kernel.task import Point
+from racewindow.kernel.task import Point, Task
 
 
 class Steersman(Protocol):
@@ -39,11 +39,13 @@ class KernelTask(asyncio.Task[Any]):
         park: where it stands, or stood last; None: it was never parked.
         left: what the last step past asyncio came to, if that was no point: what it awaits, or else what it raised.
         begun: its first step is in the books.
+        record: what the kernel calls it.
     """
 
     park: Park | None = None
     left: tuple[Any, BaseException | None] | None = None
     begun: bool = False
+    record: Task | None = None
 
     def __init__(self, number: int, steersman: Steersman, coroutine: Any, context: Context, **options: Any) -> None:
         if type(coroutine) is not CoroutineType and not asyncio.iscoroutine(coroutine):

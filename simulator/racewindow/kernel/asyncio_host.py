@@ -88,8 +88,8 @@ class AsyncioEngine(Engine):
 
     def reset(self, limits: Limits) -> None:
         self.loop = KernelLoop(self)  # type: ignore[abstract]  # what is missing is set from a list
-        self._records: dict[asyncio.Task[Any], Task] = {}
-        self._contexts: dict[asyncio.Task[Any], Context] = {}
+        self._made: list[tuple[asyncio.Task[Any], Task, Context]] = []
+        self._foreign: dict[asyncio.Task[Any], Task] = {}  # those that were made without the loop's help
         self._living: list[Task] = []
         self._pending: dict[Task, _Pending] = {}
         self._name_of_next = ""
@@ -102,7 +102,7 @@ class AsyncioEngine(Engine):
         """On whose behalf the running code runs: a task, or whoever asked for the callback."""
         task = asyncio.current_task(self.loop)
         if task is not None:
-            return self._records.get(task, self.at_work)
+            return self._record_of(task) or self.at_work
         return _running.get() or self.at_work
 
     # -- what a subject can use ----------------------------------------------------------------------------------------
@@ -113,7 +113,9 @@ class AsyncioEngine(Engine):
                 self._name_of_next = function_name(function)
                 with self._held_back() as first_steps:
                     handle = group.create_task(_call(function))
-                self._start_later(self._records[handle], first_steps, advance=True)
+                record = self._record_of(handle)
+                assert record is not None, "the group made it by way of the loop"
+                self._start_later(record, first_steps, advance=True)
 
     def start(
         self,
@@ -164,8 +166,7 @@ class AsyncioEngine(Engine):
             record = self.new_task(f"{parent.name}/{name}" if parent and parent.parent else name)
             record.handle = task
             self._living.append(record)
-        self._records[task] = record
-        self._contexts[task] = context
+        self._enter(task, record, context)
         if not shared:
             context.run(_running.set, record)
 
@@ -177,10 +178,19 @@ class AsyncioEngine(Engine):
             task = self.loop.make_task(coroutine, context)
         record.handle = task
         self._living.append(record)
-        self._records[task] = record
-        self._contexts[task] = context
+        self._enter(task, record, context)
         self._start_later(record, first_steps, advance)
         return record
+
+    def _enter(self, task: asyncio.Task[Any], record: Task, context: Context) -> None:
+        self._made.append((task, record, context))
+        if type(task) is KernelTask:
+            task.record = record
+        else:
+            self._foreign[task] = record
+
+    def _record_of(self, task: asyncio.Task[Any]) -> Task | None:
+        return task.record if type(task) is KernelTask else self._foreign.get(task)
 
     @contextmanager
     def _held_back(self) -> Iterator[list[asyncio.Handle]]:
@@ -307,20 +317,26 @@ class AsyncioEngine(Engine):
 
     def _refresh(self) -> None:
         """Bring ``enabled`` and the tasks' lives up to date after a step."""
-        for pending in list(self._pending.values()):
-            if pending.was_cancelled() and (pending.call is None or pending.task.handle):
-                self._move_away(pending)
         self._bury()
         self.enabled = enabled = []
         self.disturbed = False
         step = len(self.points)
+        moved = []
         for task, pending in self._pending.items():
             if pending.seen >= 0:
                 self.disturbed = True  # who blocked may try again
             if pending.seen != step and task.alive:
                 enabled.append(task)
+            waiting = pending.future is not None or pending.cancelled
+            if waiting and pending.was_cancelled() and (pending.call is None or task.handle):
+                moved.append(pending)
+        if moved:
+            for pending in moved:
+                self._move_away(pending)
+            self._refresh()
+            return
         enabled.sort(key=_index)
-        if self.last not in self.enabled:
+        if self.last not in enabled:
             self.last = None  # it blocked or ended: whoever comes next, and be it itself, is nobody's preemption
 
     def _bury(self) -> None:
@@ -430,7 +446,7 @@ class AsyncioEngine(Engine):
         if not self._crashed:
             return False
         owner = getattr(handle._callback, "__self__", None)
-        record = self._records.get(owner) if isinstance(owner, asyncio.Task) else None
+        record = self._record_of(owner) if isinstance(owner, asyncio.Task) else None
         record = record or handle._context.get(_running)
         return record is not None and record.process.crashed
 
@@ -566,7 +582,7 @@ class AsyncioEngine(Engine):
         A task that polls (``while not done: await asyncio.sleep(0)``) keeps the loop from ever being idle, so after many callbacks the
         completions get their chance, as they do in every iteration of a real loop.
         """
-        ready, records = self.loop.ready, self._records
+        ready = self.loop.ready
         for _ in range(_BURST_MAX):
             if not ready or self.stopping:
                 return False
@@ -575,11 +591,11 @@ class AsyncioEngine(Engine):
                 continue
             task = getattr(handle._callback, "__self__", None)
             if isinstance(task, asyncio.Task):
-                record = records.get(task)
+                record = self._record_of(task)
                 if record is None:  # made without the loop's help
                     self.at_work = handle._context.get(_running) or self.at_work
                     self.adopt(task, handle._context, True)
-                    record = records[task]
+                    record = self._foreign[task]
                 if record is not self.at_work:
                     self._resumed(record, task)
             handle._run()
@@ -605,7 +621,7 @@ class AsyncioEngine(Engine):
         return f"{record.operation}/{label}" if record.operation else label
 
     def _role_of(self, task: asyncio.Task[Any]) -> str:
-        record = self._records.get(task)
+        record = self._record_of(task)
         return record.name if record is not None else "a task of another loop"
 
     def _due(self) -> float:
@@ -626,31 +642,29 @@ class AsyncioEngine(Engine):
 
     def _look_for_untold(self) -> None:
         """Tasks that failed, and nobody asked. asyncio logs that; our own errors among them are the caller's business."""
-        for task, record in self._records.items():
+        for task, record, _ in self._made:
             if task.done() and not task.cancelled() and task._log_traceback:
                 self.complain({"message": f"{record.name} failed, and nobody asked", "exception": task.exception()})
 
     def _dispose(self) -> None:
         """End what is left. The books are closed, so a ``finally`` block that runs now can change no verdict."""
         interrupt: KeyboardInterrupt | None = None
-        tasks = list(self._records)
-        seen = 0
-        while tasks:
-            for task in reversed(tasks):
+        made, seen = self._made, 0
+        while seen < len(made):
+            begun, seen = made[seen:], len(made)
+            for task, _, context in reversed(begun):
                 if not task.done():
                     task._log_destroy_pending = False
                     try:
-                        self._contexts[task].run(unwind, task.get_coro())
+                        context.run(unwind, task.get_coro())
                     except KeyboardInterrupt as error:  # but first the rest
                         interrupt = error
                     if type(task) is KernelTask:
                         task.close()
-            seen += len(tasks)
-            tasks = list(self._records)[seen:]  # started by the finally blocks
         for record in self.tasks:
             record.handle = record.resume = None  # a record that is kept must not keep the coroutines
-        self._records = {}
-        self._contexts = {}
+        self._made = []
+        self._foreign = {}
         self._pending = {}
         self._living = []
         self.loop.ready.clear()
