@@ -71,6 +71,20 @@ def racewindow(host: str = "trio", strategy: str = "random-walk") -> Form:
     return rate, first
 
 
+def limit() -> Form:
+    """Nothing but bare coroutines."""
+
+    def rate(schedules: int, seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(schedules):
+            subject.bare_schedule("correct", rng)
+
+    def first(variant: str, seed: int, cap: int) -> int | None:
+        raise NotImplementedError("bare coroutines find nothing")
+
+    return rate, first
+
+
 def detangle() -> Form:
     peer = importlib.import_module("detangle")
 
@@ -232,6 +246,7 @@ def frontrun() -> Form:
 
 
 FORMS: dict[str, Callable[[], Form]] = {
+    "limit": limit,
     "racewindow": racewindow,
     "racewindow burst": lambda: racewindow(strategy="burst"),
     "racewindow asyncio": lambda: racewindow("asyncio"),
