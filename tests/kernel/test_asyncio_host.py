@@ -971,6 +971,203 @@ class TestVerdicts:
             runs_of(subject)
 
 
+async def _sleeps() -> object:
+    return await asyncio.sleep(1, "slept")
+
+
+async def _lets_others_go_on() -> object:
+    return await asyncio.sleep(0, "went on")
+
+
+async def _returns() -> object:
+    return "returned"
+
+
+async def _raises() -> object:
+    raise KeyError("raised")
+
+
+async def _awaits_what_is_done() -> object:
+    future = asyncio.get_running_loop().create_future()
+    future.set_result("done")
+    return await future
+
+
+async def _awaits_what_was_cancelled() -> object:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel("another one")
+    return await future
+
+
+async def _gathers() -> object:
+    return await asyncio.gather(_sleeps(), _returns())
+
+
+class TestStepsPastAsyncio:
+    """From one point to the next the kernel steps a coroutine itself; asyncio and the subject must not be able to tell."""
+
+    @pytest.mark.parametrize("catches", [True, False])
+    @pytest.mark.parametrize(
+        "continuation",
+        [
+            _sleeps,
+            _lets_others_go_on,
+            _returns,
+            _raises,
+            _awaits_what_is_done,
+            _awaits_what_was_cancelled,
+            _gathers,
+        ],
+        ids=lambda function: function.__name__.strip("_"),
+    )
+    def test_a_task_that_cancels_itself_is_treated_as_asyncio_treats_it(
+        self, continuation: Callable[[], Awaitable[object]], catches: bool
+    ) -> None:
+        """Whatever it does then, and whether or not it takes the cancellation."""
+
+        async def told(point: Callable[[], Awaitable[object]]) -> list[object]:
+            story: list[object] = []
+
+            async def task() -> object:
+                await point()
+                me = asyncio.current_task()
+                assert me is not None
+                me.cancel("mine")
+                story.append(me.cancelling())
+                if continuation is _raises and not catches:
+                    raise KeyError("at once")
+                if continuation is _returns and not catches:
+                    return "at once"
+                began = asyncio.get_running_loop().time()
+                try:
+                    story.append(await continuation())
+                except asyncio.CancelledError as error:
+                    story.append(("caught", error.args, asyncio.get_running_loop().time() - began < 0.5))
+                    if not catches:
+                        raise
+                for number in range(2):
+                    try:
+                        await asyncio.sleep(0)
+                        story.append(number)
+                    except asyncio.CancelledError as error:
+                        story.append(("late", number, error.args))
+                story.append(me.cancelling())
+                return "ended"
+
+            (outcome,) = await asyncio.gather(asyncio.create_task(task()), return_exceptions=True)
+            return [*story, type(outcome).__name__, getattr(outcome, "args", outcome)]
+
+        async def real() -> list[object]:
+            return await told(lambda: asyncio.sleep(0))
+
+        async def subject(world: rw.World) -> list[object]:
+            return await told(lambda: world.point("here"))
+
+        expected = asyncio.run(real())
+        assert len(expected) > 2
+        assert results_of(subject) == [expected]
+
+    def test_a_task_that_cancels_itself_hears_of_it_at_its_next_point(self) -> None:
+        """It is a checkpoint like any other, and the task can go on."""
+
+        async def subject(world: rw.World) -> list[str]:
+            story = []
+
+            async def task() -> None:
+                await world.point("one")
+                me = asyncio.current_task()
+                assert me is not None
+                me.cancel()
+                try:
+                    await world.point("two")
+                except asyncio.CancelledError:
+                    story.append("heard")
+                await world.point("three")
+                story.append("went on")
+
+            await asyncio.gather(task())
+            return story
+
+        assert results_of(subject) == [["heard", "went on"]]
+
+    def test_work_that_is_begun_between_two_points_takes_nothing_away(self) -> None:
+        """The thread's work and the task that began it are two things that can happen next."""
+
+        async def subject(world: rw.World) -> list[int]:
+            story: list[int] = []
+            await world.point("one")
+            work = asyncio.get_running_loop().run_in_executor(None, story.append, 1)
+            await world.point("two")
+            story.append(2)
+            await work
+            await world.point("three")
+            return story
+
+        assert sorted(results_of(subject)) == [[1, 2], [1, 2], [2, 1]]
+
+    def test_who_cancels_a_task_at_its_point_wakes_it_there(self) -> None:
+        """In every order, and the victim's finally block runs."""
+
+        async def subject(world: rw.World) -> tuple[str, bool]:
+            cleaned = []
+
+            async def victim() -> None:
+                try:
+                    await world.point("v1")
+                    await world.point("v2")
+                finally:
+                    cleaned.append(True)
+
+            async def other() -> None:
+                await world.point("o1")
+                task.cancel()
+
+            task = asyncio.create_task(victim())
+            outcome, _ = await asyncio.gather(task, other(), return_exceptions=True)
+            return type(outcome).__name__, bool(cleaned)
+
+        found = results_of(subject)
+        assert set(found) == {("CancelledError", True), ("NoneType", True)}
+
+    def test_a_task_looks_like_the_subjects(self) -> None:
+        """Its coroutine, its stack and its description are those of the subject's function, and its name is the same in every schedule."""
+
+        async def subject(world: rw.World) -> tuple[str, ...]:
+            async def waits() -> None:
+                await asyncio.sleep(1)
+
+            task = asyncio.create_task(waits())
+            await world.point("here")
+            await asyncio.sleep(0)
+            coroutine: Any = task.get_coro()
+            seen = (
+                task.get_name(),
+                coroutine.__name__,
+                task.get_stack()[-1].f_code.co_name,
+                repr(task).partition(" running at ")[0].replace(".<locals>", ""),
+            )
+            await task
+            return seen
+
+        name = "TestStepsPastAsyncio.test_a_task_looks_like_the_subjects.subject.waits"
+        expected = ("Task-2", "waits", "waits", f"<KernelTask pending name='Task-2' coro=<{name}()")
+        seen: list[object] = []
+        rw.explore(subject, host="asyncio", schedules=3, on_run=lambda run: seen.append(run.result))
+        assert seen == [expected] * 3
+
+    def test_what_is_no_coroutine_is_refused_as_asyncio_refuses_it(self) -> None:
+        """With the same words."""
+
+        async def attempt(_: object = None) -> str:
+            try:
+                asyncio.get_running_loop().create_task(3)  # type: ignore[arg-type]
+            except TypeError as error:
+                return str(error)
+            return "accepted"
+
+        assert results_of(attempt) == [asyncio.run(attempt())]
+
+
 class TestRoles:
     def test_roles_follow_the_tree(self) -> None:
         """<parent>/<coroutine>, numbered where needed; operations and processes are inherited."""

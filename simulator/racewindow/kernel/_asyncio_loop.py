@@ -75,7 +75,7 @@ class KernelLoop(asyncio.AbstractEventLoop):
         self.async_generators: set[int] = set()
         self.owner = owner
         self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
-        self._serial = 0
+        self._serial = self._tasks = 0
         self._handler: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
         self._thread = threading.get_ident()
 
@@ -159,6 +159,9 @@ class KernelLoop(asyncio.AbstractEventLoop):
     def make_task(self, coro: Any, context: Context, name: Any = None) -> asyncio.Task[Any]:
         """A task that the owner knows about already."""
         self._serial += 1
+        self._tasks += 1
+        if name is None:
+            name = f"Task-{self._tasks}"  # asyncio numbers them through the life of the process
         return KernelTask(self._serial, self.owner, coro, context, loop=self, name=name)
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:

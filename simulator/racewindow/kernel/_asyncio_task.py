@@ -73,6 +73,11 @@ class KernelTask(asyncio.Task[Any]):
             self.park.cancel()
         return asked
 
+    def stay_cancelled(self, error: BaseException) -> None:
+        """It cancelled itself in a step past asyncio. What that step came to comes first, and asyncio sees to the cancellation then."""
+        super().cancel(*error.args)
+        self.uncancel()  # it counts once
+
     def close(self) -> None:
         """Let go of what steers a coroutine that has ended."""
         super().get_coro().close()
@@ -108,7 +113,7 @@ class Park:
 
 async def _steered(task: KernelTask, steersman: Steersman, coroutine: Any) -> Any:
     """Step the coroutine, hand on to asyncio what it awaits, and back to it what comes of that."""
-    message = error = late = left = failure = None
+    message = error = left = failure = None
     try:
         while True:
             try:
@@ -120,6 +125,8 @@ async def _steered(task: KernelTask, steersman: Steersman, coroutine: Any) -> An
             left, task.left = task.left, None
             try:
                 if left is not None:
+                    if error is not None:
+                        task.stay_cancelled(error)
                     message, failure = left
                     if failure is not None:
                         raise failure
@@ -128,24 +135,13 @@ async def _steered(task: KernelTask, steersman: Steersman, coroutine: Any) -> An
                 else:
                     message = coroutine.send(None)
             except StopIteration as end:
-                if (
-                    left is not None and error is not None
-                ):  # it cancelled itself, and ended: asyncio calls that cancelled
-                    raise error from None
                 return end.value
-            if left is not None and error is not None:  # it cancelled itself, and awaited something all the same
-                late = None if _cancelled(message, error) else error
+            error = None
             if isinstance(message, Point):
                 steersman.park(task, message)
                 message = None
-            error, late = late, None
     finally:
-        del error, late, left, failure  # they lead back to this frame
-
-
-def _cancelled(message: Any, error: BaseException) -> bool:
-    """Cancel what a task awaits that was cancelled before; False: there is nothing to cancel."""
-    return getattr(message, "_asyncio_future_blocking", False) and message.cancel(*error.args)
+        del error, left, failure  # they lead back to this frame
 
 
 @awaitable_generator
