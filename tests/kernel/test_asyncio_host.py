@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import redirect_stderr
 from functools import partial
 from math import comb
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -1315,6 +1315,31 @@ class TestCrash:
 
 
 class TestHygiene:
+    @pytest.mark.parametrize("host", ["trio", "asyncio"])
+    def test_a_schedule_leaves_no_work_for_the_garbage_collector(self, host: Literal["trio", "asyncio"]) -> None:
+        """Its records go with it: cycles of them would fill the memory until somebody looks for them."""
+
+        async def subject(world: rw.World) -> None:
+            async def task() -> None:
+                await world.point("one")
+                await world.point("two")
+
+            await world.together(task, task)
+
+        def explore(schedules: int) -> None:
+            rw.explore(subject, host=host, schedules=schedules)
+
+        explore(10)
+        gc.collect()
+        gc.disable()
+        try:
+            explore(10)
+            few = gc.collect()
+            explore(110)
+            assert gc.collect() - few < 50, "of a hundred schedules more"
+        finally:
+            gc.enable()
+
     @pytest.mark.slow
     def test_ten_thousand_schedules_leave_nothing_behind(self) -> None:
         """Crashes, deadlocks, orphans: no complaint on stderr, no unraisable exception, no growth."""

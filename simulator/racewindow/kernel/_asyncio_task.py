@@ -37,13 +37,14 @@ class KernelTask(asyncio.Task[Any]):
         coroutine: the subject's.
         step_past_asyncio: resumes it in its context; only while it is parked.
         park: where it stands, or stood last; None: it was never parked.
-        left: what the last step past asyncio came to, if that was no point: what it awaits, or else what it raised.
+        left: what the last step past asyncio came to, if that was no point: what it awaits or has returned, whether it has
+            returned, and what it raised.
         begun: its first step is in the books.
         record: what the kernel calls it.
     """
 
     park: Park | None = None
-    left: tuple[Any, BaseException | None] | None = None
+    left: tuple[Any, bool, BaseException | None] | None = None
     begun: bool = False
     record: Task | None = None
 
@@ -127,9 +128,11 @@ async def _steered(task: KernelTask, steersman: Steersman, coroutine: Any) -> An
                 if left is not None:
                     if error is not None:
                         task.stay_cancelled(error)
-                    message, failure = left
+                    message, ended, failure = left
                     if failure is not None:
                         raise failure
+                    if ended:
+                        return message
                 elif error is not None:
                     message = coroutine.throw(error)
                 else:

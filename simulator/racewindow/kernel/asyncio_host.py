@@ -394,7 +394,7 @@ class AsyncioEngine(Engine):
             task.park.cancel()
         return moved
 
-    def _leave_to_asyncio(self, record: Task, message: Any, error: BaseException | None) -> None:
+    def _leave_to_asyncio(self, record: Task, message: Any, ended: bool, error: BaseException | None) -> None:
         """A step past asyncio came to something else than a point."""
         self.disturbed = True
         self.stepping = None
@@ -402,7 +402,7 @@ class AsyncioEngine(Engine):
         park = task.park
         if self._pending.get(record) is park:
             del self._pending[record]
-        task.left = message, error
+        task.left = message, ended, error
         step, park.step = park.step, None
         park.context.run(step)
 
@@ -551,8 +551,10 @@ class AsyncioEngine(Engine):
                         asyncio._enter_task(loop, entered)
                     try:
                         message = resume()
+                    except StopIteration as end:
+                        message, ended, raised = end.value, True, None
                     except BaseException as error:
-                        message, raised = None, error
+                        message, ended, raised = None, True, error
                     else:
                         if type(message) is kind:
                             if self.disturbed and self._came_elsewhere(record, message):
@@ -564,10 +566,10 @@ class AsyncioEngine(Engine):
                             if ready or self.disturbed or loop.timers:
                                 break
                             continue
-                        raised = None
+                        ended, raised = False, None
                     asyncio._leave_task(loop, entered)
                     entered = None
-                    self._leave_to_asyncio(record, message, raised)
+                    self._leave_to_asyncio(record, message, ended, raised)
                     del raised  # it leads back to this frame
                     break
                 else:
