@@ -74,7 +74,9 @@ def comparison() -> Comparison:
 class TestFirstViolation:
     def test_is_searched_for_where_there_is_one(self) -> None:
         """In the story that was asked for: the reference without violations has no searches, and no note says that anything is missing."""
-        budget = Budget(preemptions=0, max_executions=200, schedules=20, shrink_executions=0, searches=2, searched=20)
+        budget = Budget(
+            preemptions=0, max_executions=200, schedules=20, shrink_executions=0, searches=2, search_schedules=20
+        )
         chosen = [implementation(name) for name in ("copy-on-write", "reference")]
         result = compare(
             chosen, stories("after-completion"), searched=story("free-running"), **(SMALL | {"budget": budget})

@@ -16,7 +16,7 @@ from racewindow.cli.codes import USAGE
 from racewindow.errors import UsageError
 from racewindow.implementations import implementation
 from racewindow.serving import serve_design
-from racewindow.serving._wall import Pace
+from racewindow.serving._wall import PointTimes
 
 from .conftest import Serving
 
@@ -41,17 +41,17 @@ class TestPoints:
         assert mean(told["commit/extract"]) > mean(told["add/live.read"])
 
     def test_a_model_may_leave_points_out(self) -> None:
-        pace = Pace({"a*": 0.5})
-        assert pace.draw_s("ab") > 0
-        assert pace.draw_s("b") == 0
+        times = PointTimes({"a*": 0.5})
+        assert times.draw_s("ab") > 0
+        assert times.draw_s("b") == 0
 
     def test_the_first_pattern_that_fits_holds(self) -> None:
-        assert Pace({"a": 0.0, "*": 9.0}).draw_s("a") == 0
+        assert PointTimes({"a": 0.0, "*": 9.0}).draw_s("a") == 0
 
     @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
     def test_a_latency_is_a_number_of_seconds(self, seconds: float) -> None:
         with pytest.raises(UsageError, match="0 or more"):
-            Pace({"*": seconds})
+            PointTimes({"*": seconds})
 
 
 class TestRequests:

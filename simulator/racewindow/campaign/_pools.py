@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from racewindow.campaign._part import Part
 
 Work = Callable[..., "Part"]
-BACKENDS = ("local", "dask", "ray")
+_CLUSTERS = {  # where it is, and what its addresses look like; imported when asked for, for it may not be installed
+    "dask": ("racewindow.campaign._dask", "DaskCluster", "tcp://host:port"),
+    "ray": ("racewindow.campaign._ray", "RayCluster", "ray://host:port"),
+}
+BACKENDS = ("local", *_CLUSTERS)
 
 
 class Pool(Protocol):
@@ -153,18 +157,12 @@ def pool_of(jobs: int = 1, *, backend: str = "local", scheduler: str = "") -> Po
     """
     if backend not in BACKENDS:
         raise UsageError(f"unknown backend {backend!r}: use {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}")
-    if backend == "dask":
-        from racewindow.campaign._dask import DaskCluster
-
+    if backend in _CLUSTERS:
+        module, kind, address = _CLUSTERS[backend]
         if not scheduler:
-            raise UsageError("a Dask cluster has an address: give --scheduler tcp://host:port")
-        return DaskCluster(scheduler)
-    if backend == "ray":
-        from racewindow.campaign._ray import RayCluster
-
-        if not scheduler:
-            raise UsageError("a Ray cluster has an address: give --scheduler ray://host:port")
-        return RayCluster(scheduler)
+            raise UsageError(f"a cluster has an address: give --scheduler {address}")
+        pool: Pool = getattr(importlib.import_module(module), kind)(scheduler)
+        return pool
     if scheduler:
         raise UsageError(f"--scheduler {scheduler} is for --backend dask or ray")
     if jobs < 1:

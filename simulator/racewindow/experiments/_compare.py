@@ -62,7 +62,7 @@ class Budget:
         delays_s: virtual seconds from 'accepted' to the arrival of the second client.
         arrivals: schedules to sample for each of these delays.
         searches: for the first violation, with each strategy.
-        searched: schedules after which such a search is cut off.
+        search_schedules: after so many such a search is cut off.
     """
 
     preemptions: int = 2
@@ -73,7 +73,7 @@ class Budget:
     delays_s: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0, 3.0, 10.0)
     arrivals: int = 100
     searches: int = 10
-    searched: int = 100
+    search_schedules: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +197,7 @@ class Comparison:
         """One self-contained HTML page."""
         from racewindow import charts
 
-        searches = FirstBug(frame=self.first_bugs, schedules=self.settings["searched"])
+        searches = FirstBug(frame=self.first_bugs, schedules=self.settings["search_schedules"])
         return charts.report(
             title="Race windows of session stores",
             summary={**self.settings, "interrupted": self.interrupted}
@@ -322,7 +322,7 @@ def compare(
             "first_bugs": "none"
             if searched is None
             else f"{searched.name}, {budget.searches} searches with each strategy",
-            "searched": budget.searched,
+            "search_schedules": budget.search_schedules,
             "time": "idle",
             "seconds": round(time.monotonic() - started, 1),
         },
@@ -407,11 +407,11 @@ def _draw_arrivals(case: Case, budget: Budget) -> Cell:
 def _search(case: Case, budget: Budget) -> Cell:
     """How many schedules each strategy takes to the first violation, where there is one."""
     try:
-        tried = fuzz(case, schedules=budget.searched, seed=budget.seed, stop_at_first=True)
+        tried = fuzz(case, schedules=budget.search_schedules, seed=budget.seed, stop_at_first=True)
         if tried.verdict != "failed":
             return Cell(interrupted=tried.interrupted)
         seeds = range(budget.seed, budget.seed + budget.searches)
-        result = first_bug({case.implementation.name: case}, seeds=seeds, schedules=budget.searched)
+        result = first_bug({case.implementation.name: case}, seeds=seeds, schedules=budget.search_schedules)
     except RacewindowError as error:
         return Cell(note=f"no searches for the first violation of {case.implementation.name}: {error}")
     return Cell(first_bugs=result.frame, interrupted=result.interrupted)

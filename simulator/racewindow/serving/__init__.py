@@ -19,7 +19,7 @@ from hypercorn.trio import serve as serve_hypercorn
 from racewindow.errors import UsageError
 from racewindow.serving._app import create_app
 from racewindow.serving._sessions import Sessions, check_root
-from racewindow.serving._wall import Pace
+from racewindow.serving._wall import PointTimes
 from racewindow.sessions.implementation import SessionStore
 
 
@@ -48,7 +48,7 @@ async def serve_design(
     """
     if design.host != "trio":
         raise UsageError(f"{design.name!r} runs on {design.host}; only what runs on trio can be served")
-    pace = Pace(latency_s or {}, seed=seed)
+    times = PointTimes(latency_s or {}, seed=seed)
     check_root(root)
     if not 0 <= port <= 65535:
         raise UsageError(f"--port {port}: a port is a number from 0 to 65535")
@@ -64,7 +64,7 @@ async def serve_design(
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(_heed_signals, stop)
-        sessions = Sessions(design, root, nursery, pace)
+        sessions = Sessions(design, root, nursery, times)
         await sessions.open_all()
         app = create_app(sessions)
         # Starlette and Hypercorn type the messages of ASGI differently.

@@ -155,7 +155,7 @@ def create_app(sessions: Sessions) -> Starlette:
         ]
 
     async def latencies(_: Request) -> object:
-        return {label: list(durations) for label, durations in sorted(sessions.pace.measured_s.items())}
+        return {label: list(durations) for label, durations in sorted(sessions.times.measured_s.items())}
 
     api = "/api/v1"
     return Starlette(

@@ -15,7 +15,7 @@ import trio
 from racewindow.errors import UsageError
 from racewindow.kernel.world import World
 from racewindow.serving._files import RealDisk
-from racewindow.serving._wall import Pace, WallEngine
+from racewindow.serving._wall import PointTimes, WallEngine
 from racewindow.sessions.history import ENDED, Observation
 from racewindow.sessions.implementation import Environment, Handle, SessionStore, Ticket
 
@@ -74,11 +74,11 @@ class Sessions:
         design: what serves them.
         root: their folder.
         nursery: where their background work lives.
-        pace: how long points take.
+        times: how long points take.
     """
 
-    def __init__(self, design: type[SessionStore], root: Path, nursery: trio.Nursery, pace: Pace) -> None:
-        self.pace = pace
+    def __init__(self, design: type[SessionStore], root: Path, nursery: trio.Nursery, times: PointTimes) -> None:
+        self.times = times
         self._design = design
         self._root = root
         self._nursery = nursery
@@ -131,7 +131,7 @@ class Sessions:
     async def _keep(self, id: str, task_status: trio.TaskStatus[Any]) -> None:
         """The life of one session's store."""
         async with trio.open_nursery() as nursery:
-            engine = WallEngine(nursery, self.pace)
+            engine = WallEngine(nursery, self.times)
             world = World(cast(Any, engine))
             env = _Environment(world, cast(Any, RealDisk(world, self._root / id)), session=id)
             with engine.acting("store1", "open"):

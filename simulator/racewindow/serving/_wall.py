@@ -22,7 +22,7 @@ from racewindow.kernel.task import Process, Task
 KEPT = 2_000  # the newest durations of a label
 
 
-class Pace:
+class PointTimes:
     """How long points take, and how long they took.
 
     Args:
@@ -85,12 +85,12 @@ class WallEngine:
 
     Args:
         nursery: where the design's background work lives.
-        pace: of its points.
+        times: of its points.
     """
 
-    def __init__(self, nursery: trio.Nursery, pace: Pace) -> None:
+    def __init__(self, nursery: trio.Nursery, times: PointTimes) -> None:
         self._nursery = nursery
-        self._pace = pace
+        self._times = times
         self._tasks = 0
         self.root_process = Process("server")
         self.step = 0  # of everything that happened: a history needs an order, and nothing else of it
@@ -107,13 +107,13 @@ class WallEngine:
         acting.label = f"{operation}/{label}" if operation else label
         acting.since = trio.current_time()
         self.step += 1
-        await trio.sleep(self._pace.draw_s(acting.label))
+        await trio.sleep(self._times.draw_s(acting.label))
 
     def leave(self) -> None:
         """The running task is done with the point that it came to last."""
         acting = _ACTING.get()
         if acting.label:
-            self._pace.measured_s[acting.label].append(trio.current_time() - acting.since)
+            self._times.measured_s[acting.label].append(trio.current_time() - acting.since)
             acting.label = ""
 
     @contextmanager
