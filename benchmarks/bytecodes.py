@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -30,8 +32,8 @@ ORDER = ("subject", "json", "host's library", "kernel", "search", "the rest")
 WARM_UP = 60
 
 
-def executed(form: str, schedules: int) -> Counter[CodeType]:
-    """How many bytecodes of each function so many schedules of a form execute."""
+def executed(run: Callable[[], object]) -> Counter[CodeType]:
+    """How many bytecodes of each function a call executes."""
     counts: Counter[CodeType] = Counter()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
@@ -40,11 +42,10 @@ def executed(form: str, schedules: int) -> Counter[CodeType]:
             counts[frame.f_code] += 1
         return trace
 
-    FORMS[form](WARM_UP, 0)  # imports, caches
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        FORMS[form](schedules, 0)
+        run()
     finally:
         sys.settrace(before)
     return counts
@@ -62,7 +63,10 @@ def main() -> None:
     parser.add_argument("--functions", type=int, default=0, help="show so many functions of each form, too")
     options = parser.parse_args()
     print(f"{'':<16}" + "".join(f"{form:>18}" for form in FORMS))
-    of = {form: executed(form, options.schedules) for form in FORMS}
+    of = {}
+    for form, run in FORMS.items():
+        run(WARM_UP, 0)  # imports, caches
+        of[form] = executed(partial(run, options.schedules, 0))
     total = {form: sum(counts.values()) for form, counts in of.items()}
     for part in ORDER:
         line = f"{part:<16}"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import racewindow as rw
+from bytecodes import executed
 from racewindow.bench import subject
 from racewindow.cli import main
 from racewindow.cli.codes import CLEAN
@@ -71,3 +72,30 @@ def test_the_limit_takes_the_steps_of_the_trio_host() -> None:
     rng = random.Random(1)
     found = rw.explore(subject.on_trio("correct"), schedules=20).found
     assert {run.steps for run in found} == {subject.bare_schedule("correct", rng) for _ in range(20)}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_point_takes_the_same_work_in_short_and_long_schedules(host: str) -> None:
+    """And little more among sixteen clients than between two: with more of them the strategy switches more often. No clock is asked."""
+
+    def work(clients: int, points: int) -> float:
+        async def subject(world: rw.World) -> None:
+            async def client() -> None:
+                for _ in range(points):
+                    await world.point("here")
+
+            await world.together(*(client for _ in range(clients)))
+
+        def run() -> None:
+            rw.explore(subject, host=host, schedules=3)
+
+        run()
+        return executed(run).total()
+
+    def of_a_point(clients: int, points: int) -> float:
+        return (work(clients, 2 * points) - work(clients, points)) / (clients * points)
+
+    short, long, many = of_a_point(2, 50), of_a_point(2, 500), of_a_point(16, 50)
+    assert short > 0
+    assert abs(long / short - 1) < 0.05
+    assert 0.8 < many / short < 1.3
