@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import redirect_stderr
 from functools import partial
+from itertools import permutations
 from math import comb
 from typing import Any, Literal
 
@@ -1104,6 +1105,21 @@ class TestStepsPastAsyncio:
             return story
 
         assert sorted(results_of(subject)) == [[1, 2], [1, 2], [2, 1]]
+
+    def test_two_works_that_are_begun_between_two_points_are_both_done(self) -> None:
+        """In any order, and the task that began them goes on before, between or after."""
+
+        async def subject(world: rw.World) -> tuple[str, ...]:
+            story: list[str] = []
+            loop = asyncio.get_running_loop()
+            await world.point("one")
+            works = [loop.run_in_executor(None, Call(name, partial(story.append, name), split=False)) for name in "ab"]
+            await world.point("two")
+            story.append("task")
+            await asyncio.gather(*works)
+            return tuple(story)
+
+        assert set(results_of(subject)) == set(permutations(("a", "b", "task")))
 
     def test_who_cancels_a_task_at_its_point_wakes_it_there(self) -> None:
         """In every order, and the victim's finally block runs."""

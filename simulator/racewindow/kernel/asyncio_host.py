@@ -286,9 +286,8 @@ class AsyncioEngine(Engine):
         if held is not None and held.was_cancelled():
             self._move_away(held)
             held = None
-        if (
-            held is not None and owner is not self.stepping
-        ):  # several at once: all but the first get a role of their own
+        leaving = owner is self.stepping and held is owner.handle.park  # the point from which it takes the running step
+        if held is not None and not leaving:  # several at once: all but the first get a role of their own
             owner = self.new_task(f"{owner.name}/{point.label.removeprefix('thread:')}")
         return self._expect(owner, point, future)
 
