@@ -1121,6 +1121,30 @@ class TestStepsPastAsyncio:
 
         assert set(results_of(subject)) == set(permutations(("a", "b", "task")))
 
+    def test_work_of_a_task_that_cancelled_itself_before_is_its_own(self) -> None:
+        """It hears of the cancellation where it waits for that work, under its own role; the thread goes on under another."""
+
+        async def subject(world: rw.World) -> None:
+            async def other() -> None:
+                await world.point("two")
+
+            async def task() -> None:
+                await world.point("one")
+                tasks.append(asyncio.create_task(other()))
+                tasks[0].cancel()
+                await asyncio.to_thread(Call("work", list, split=False))
+
+            tasks: list[asyncio.Task[None]] = []
+            tasks.append(asyncio.create_task(task()))
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await tasks[1]
+
+        begun = ["main start", "task start", "task one", "task/other start", "task work"]
+        assert {tuple(trace_of(run)) for run in runs_of(subject)} == {
+            (*begun, "main await", "task/other two", "main await"),
+            (*begun, "main await", "task/work work", "task/other two", "main await"),
+        }
+
     def test_who_cancels_a_task_at_its_point_wakes_it_there(self) -> None:
         """In every order, and the victim's finally block runs."""
 

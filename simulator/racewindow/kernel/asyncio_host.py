@@ -94,6 +94,7 @@ class AsyncioEngine(Engine):
         self._pending: dict[Task, _Pending] = {}
         self._name_of_next = ""
         self.stepping: Task | None = None  # what was chosen, while it is stepped past asyncio
+        self._cancelled_itself = False  # whether it did, in that step
         self._crashed = False
         super().reset(limits)
 
@@ -252,8 +253,7 @@ class AsyncioEngine(Engine):
         """A task that is parked was cancelled: if it is the one that takes a step, that has to come to its end first."""
         if self.stepping is None or self.stepping.handle is not task:
             return False
-        self.stepping = None
-        self.disturbed = True
+        self._cancelled_itself = self.disturbed = True
         return True
 
     def wait_at(self, point: Point) -> Generator[Any, Any, None]:
@@ -381,7 +381,8 @@ class AsyncioEngine(Engine):
 
     def _came_elsewhere(self, record: Task, point: Point) -> bool:
         """A step past asyncio came to a point, but more happened in it. True: its task does not stand where it stood before."""
-        cancelled, self.stepping = self.stepping is None, None
+        cancelled, self._cancelled_itself = self._cancelled_itself, False
+        self.stepping = None
         task = record.handle
         before = task.park
         moved = record.alive and self._pending.get(record) is not before
@@ -396,7 +397,7 @@ class AsyncioEngine(Engine):
     def _leave_to_asyncio(self, record: Task, message: Any, ended: bool, error: BaseException | None) -> None:
         """A step past asyncio came to something else than a point."""
         self.disturbed = True
-        self.stepping = None
+        self.stepping, self._cancelled_itself = None, False
         task = record.handle
         park = task.park
         if self._pending.get(record) is park:
