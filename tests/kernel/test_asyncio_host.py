@@ -1169,6 +1169,28 @@ class TestStepsPastAsyncio:
         found = results_of(subject)
         assert set(found) == {("CancelledError", True), ("NoneType", True)}
 
+    def test_who_waits_again_after_a_cancellation_stands_where_it_waits(self) -> None:
+        """And no longer where it was cancelled."""
+
+        async def subject(world: rw.World) -> None:
+            async def victim() -> None:
+                try:
+                    await world.point("one")
+                except asyncio.CancelledError:
+                    await asyncio.sleep(0)
+
+            async def other() -> None:
+                await world.point("two")
+                task.cancel()
+                await asyncio.sleep(0)
+
+            task = asyncio.create_task(victim())
+            await asyncio.gather(task, other())
+
+        traces = {tuple(trace_of(run)[3:]) for run in runs_of(subject)}
+        assert ("other two", "victim one", "other sleep", "victim sleep", "main await") in traces
+        assert len(traces) == 2
+
     def test_a_task_looks_like_the_subjects(self) -> None:
         """Its coroutine, its stack and its description are those of the subject's function, and its name is the same in every schedule."""
 

@@ -48,6 +48,7 @@ class _Pending(Park):
     call: Callable[[], Any] | None = None  # a thread's work that did not take effect yet
     split = False
     outcome: Completion = Value(None)
+    left = False  # who was cancelled there has gone on
     seen = -1  # blocked since this step
     give_up = inf
 
@@ -598,15 +599,18 @@ class AsyncioEngine(Engine):
                     self.at_work = handle._context.get(_running) or self.at_work
                     self.adopt(task, handle._context, True)
                     record = self._foreign[task]
-                if record is not self.at_work:
-                    self._resumed(record, task)
+                self._resumed(record, task)
             handle._run()
         return bool(ready)
 
     def _resumed(self, record: Task, task: asyncio.Task[Any]) -> None:
-        """A step brings along another task: nobody chose it, but it is a step of that task all the same."""
+        """When a step brings along another task, nobody chose it, but it is a step of that task all the same."""
         pending = self._pending.get(record)
-        cancelled = pending is not None and pending.was_cancelled()
+        cancelled = False
+        if pending is not None and not pending.left and pending.was_cancelled():
+            cancelled = pending.left = True
+        if record is self.at_work:
+            return
         if type(task) is KernelTask and not task.begun and record.handle is task:
             task.begun = True
             point = record.point
