@@ -18,7 +18,7 @@ import racewindow as rw
 from racewindow.campaign import Folder, Part, Plan, Proof, ThisProcess, campaign, plan_of, pool_of
 from racewindow.campaign import _plan as plans
 from racewindow.campaign._part import Sum, do_range
-from racewindow.experiments import fuzz, prove
+from racewindow.experiments import Budget, compare, fuzz, prove
 
 RACE = rw.case("copy-on-write", "after-completion", disk="atomic")
 SAFE = rw.case("reference", "two-commits", disk="atomic")
@@ -275,6 +275,22 @@ class TestDeaths:
 
 
 class TestPools:
+    def test_a_campaign_between_two_comparisons_disturbs_neither(self) -> None:
+        """All three use processes that joblib starts, in one process that a notebook is."""
+
+        def compared() -> list[str]:
+            budget = Budget(preemptions=0, max_executions=50, schedules=10, shrink_executions=0)
+            chosen, stories = [RACE.implementation], [RACE.scenario]
+            return list(compare(chosen, stories, budget=budget, jobs=2).matrix["verdict"])
+
+        def campaigned() -> int:
+            return campaign(plan_with(20), pool=pool_of(2)).schedules
+
+        before = compared()
+        schedules = campaigned()
+        assert compared() == before
+        assert campaigned() == schedules
+
     @pytest.mark.parametrize(
         ("options", "said"),
         [

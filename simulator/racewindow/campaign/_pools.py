@@ -6,6 +6,7 @@ worker that was killed again and again, a cluster that went away), and a campaig
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import signal
@@ -97,20 +98,29 @@ class Processes:
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self.capacity = jobs + 1  # one more than there are workers, so that none waits for the next
-        for started in [self._executor().submit(_start) for _ in range(jobs)]:
+        for started in [self._submit(_start) for _ in range(jobs)]:
             started.result()
 
     def submit(self, work: Work, *arguments: object) -> Future[Part]:
-        future: Future[Part] = self._executor().submit(work, *arguments)
+        future: Future[Part] = self._submit(work, *arguments)
         return future
 
-    def _executor(self) -> Any:
-        from joblib.externals.loky import get_reusable_executor
+    def _submit(self, work: Callable[..., object], *arguments: object) -> Any:
+        try:
+            return self._executor().submit(work, *arguments)
+        except BrokenExecutor:  # a worker died
+            del _executors[self._jobs]
+            return self._executor().submit(work, *arguments)
 
-        # After a worker died this is a new one.
-        return get_reusable_executor(
-            max_workers=self._jobs, timeout=300, initializer=_depend_on, initargs=(os.getpid(),)
-        )
+    def _executor(self) -> Any:
+        # Not the one that loky has for everybody: joblib.Parallel takes that one for its own.
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        if self._jobs not in _executors:
+            _executors[self._jobs] = ProcessPoolExecutor(
+                max_workers=self._jobs, timeout=300, initializer=_depend_on, initargs=(os.getpid(),)
+            )
+        return _executors[self._jobs]
 
     def died(self, error: BaseException) -> bool:
         return isinstance(error, BrokenExecutor)
@@ -124,6 +134,12 @@ class Processes:
     def close(self, *, at_once: bool) -> None:
         if at_once:
             self._executor().shutdown(wait=True, kill_workers=True)
+            del _executors[self._jobs]
+
+
+_executors: dict[int, Any] = {}
+"""Processes by their number, kept for the next campaign; idle ones end after a while."""
+atexit.register(_executors.clear)  # while what they need to end is still there
 
 
 def _start() -> None:
