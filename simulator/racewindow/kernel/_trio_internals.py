@@ -1,6 +1,6 @@
 """The few private names of trio that stepping its tasks ourselves takes, in one place.
 
-Tried with trio 0.27 to 0.35. Trio promises no order among runnable tasks, so any order the kernel chooses is a legal execution; what
+Tried with trio 0.29 to 0.35. Trio promises no order among runnable tasks, so any order the kernel chooses is a legal execution; what
 is private is only how a runnable task is found and resumed.
 """
 
@@ -25,7 +25,7 @@ try:
 except ImportError as error:  # pragma: no cover - needs a trio that does not exist yet
     raise Unsupported(
         f"racewindow steps trio's tasks itself and does not know the insides of trio {trio.__version__} ({error}); "
-        "install a version it was tested with: pip install 'trio>=0.27,<0.36'"
+        "install a version it was tested with: pip install 'trio>=0.29,<0.36'"
     ) from error
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def current_runner() -> Any:
     if missing:  # pragma: no cover - needs a trio that does not exist yet
         raise Unsupported(
             f"trio {trio.__version__} has no runner.{', runner.'.join(missing)}, which racewindow's trio host needs; "
-            "install a version it was tested with: pip install 'trio>=0.27,<0.36'"
+            "install a version it was tested with: pip install 'trio>=0.29,<0.36'"
         )
     return runner
 
