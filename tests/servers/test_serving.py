@@ -103,7 +103,6 @@ class TestCommand:
         ("arguments", "told"),
         [
             (["no-such-design", "ROOT"], "no implementation"),
-            (["openai-agents", "ROOT"], "runs on asyncio"),
             (["path-lock", "ROOT", "--latency", "soon"], "'soon' is no latency"),
             (["path-lock", "ROOT", "--latency", "*=-1"], "less than no time"),
             (["path-lock", "ROOT", "--port", "99999"], "from 0 to 65535"),
@@ -117,12 +116,21 @@ class TestCommand:
         assert main(["serve-design", *given]) == USAGE
         assert told in capsys.readouterr().err
 
-    def test_stores_of_another_host_are_refused(self, tmp_path: Path) -> None:
+    def test_stores_of_another_host_are_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "elsewhere.py").write_text(
+            "from racewindow.implementations import implementation\n"
+            "class Elsewhere(implementation('path-lock')):\n"
+            "    host = 'asyncio'\n"
+        )
+        name = f"{tmp_path / 'elsewhere.py'}:Elsewhere"
+
         async def run() -> None:
-            await serve_design(implementation("openai-agents"), tmp_path)
+            await serve_design(implementation(name), tmp_path)
 
         with pytest.raises(UsageError, match="runs on asyncio"):
             trio.run(run)
+        assert main(["serve-design", name, str(tmp_path / "root")]) == USAGE
+        assert "runs on asyncio" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("arguments", "told"),
